@@ -1,0 +1,59 @@
+"""Bayesian neural networks for people who write Keras's `model.fit`.
+
+    import tfp_bnn as bnn
+
+    model = bnn.models.lenet5()
+    model.compile("adam", loss=bnn.likelihoods.Categorical(), metrics=["accuracy"])
+    model.fit(x, y, batch_size=128, epochs=10, callbacks=[bnn.callbacks.KLWeight(num_examples=len(x))])
+    predictive = bnn.predict(model, x_test, num_draws=50)
+
+TFP, seaborn and matplotlib are imported when they are first needed.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tfp_bnn import _backend
+
+_backend.name()  # On another backend, this one error instead of a failure somewhere below.
+
+from tfp_bnn import (  # noqa: E402
+    callbacks,
+    datasets,
+    estimators,
+    kl_schedules,
+    layers,
+    likelihoods,
+    metrics,
+    models,
+    posteriors,
+    priors,
+)
+from tfp_bnn.predictive import Predictive, predict  # noqa: E402
+
+if TYPE_CHECKING:
+    from tfp_bnn import plots
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Predictive",
+    "callbacks",
+    "datasets",
+    "estimators",
+    "kl_schedules",
+    "layers",
+    "likelihoods",
+    "metrics",
+    "models",
+    "plots",
+    "posteriors",
+    "predict",
+    "priors",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plots":
+        return importlib.import_module("tfp_bnn.plots")
+    raise AttributeError(f"module 'tfp_bnn' has no attribute {name!r}")

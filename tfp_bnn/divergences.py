@@ -1,0 +1,62 @@
+"""The Kullback-Leibler divergence KL[q(w) || p(w)] of a posterior from a prior: in closed form and by Monte Carlo.
+
+All are sums over the weights, in nats, in float32 or better.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from tfp_bnn import posteriors, priors
+
+Tensor = Any
+
+_CLOSED_FORMS: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {}
+
+
+def register_closed_form(posterior: type, prior: type) -> Callable[[Callable], Callable]:
+    """Decorates the function that returns the divergence of a `posterior` from a `prior` in closed form."""
+
+    def decorate(function: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
+        _CLOSED_FORMS[posterior, prior] = function
+        return function
+
+    return decorate
+
+
+def has_closed_form(posterior: posteriors.WeightPosterior, prior: priors.Prior) -> bool:
+    """Returns whether the divergence of these two is known in closed form."""
+    return (type(posterior), type(prior)) in _CLOSED_FORMS
+
+
+def check_closed_form(posterior: posteriors.WeightPosterior, prior: priors.Prior) -> None:
+    """Raises ValueError if the divergence of these two is not known in closed form."""
+    if not has_closed_form(posterior, prior):
+        raise ValueError(
+            "No closed form is known for the KL divergence of this posterior from this prior; leave it to Monte "
+            f"Carlo. Received: posterior={type(posterior).__name__}, prior={type(prior).__name__}"
+        )
+
+
+def closed_form(posterior: posteriors.WeightPosterior, prior: priors.Prior) -> Tensor:
+    """Returns KL[q || p] in nats, exactly; raises ValueError if it is not known in closed form."""
+    check_closed_form(posterior, prior)
+    return _CLOSED_FORMS[type(posterior), type(prior)](posterior, prior)
+
+
+def monte_carlo(sample: posteriors.WeightSample, prior: priors.Prior) -> Tensor:
+    """Returns log q(w) - log p(w) in nats at one draw w from q: an unbiased estimate of KL[q || p].
+
+    Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", equation 2.
+    """
+    return sample.log_prob - keras.ops.sum(prior.log_prob(sample.value))
+
+
+@register_closed_form(posteriors.NormalWeights, priors.Normal)
+def _normal_normal(posterior: posteriors.NormalWeights, prior: priors.Normal) -> Tensor:
+    """The sum of `log(s_p / s_q) + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2`."""
+    ops = keras.ops
+    ratio = posterior.stddev / prior.scale
+    shift = (posterior.mean - prior.loc) / prior.scale
+    return ops.sum(0.5 * (ops.square(ratio) + ops.square(shift) - 1) - ops.log(ratio))

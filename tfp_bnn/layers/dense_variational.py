@@ -1,0 +1,184 @@
+"""The fully connected layer that takes any posterior and prior, TFP distributions included."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from tfp_bnn import divergences, posteriors, priors
+from tfp_bnn.distribution_functions import DistributionPosterior, DistributionPrior
+from tfp_bnn.layers.linear_layer import check_size
+from tfp_bnn.layers.variational_layer import VariationalLayer, monte_carlo_divergence
+from tfp_bnn.noise import Noise
+from tfp_bnn.posteriors import WeightPosterior, WeightSample
+
+Tensor = Any
+MakeDistribution = Callable[[int, int, Any], Any]
+
+
+@keras.saving.register_keras_serializable("tfp_bnn")
+class DenseVariational(VariationalLayer):
+    """A Bayesian fully connected layer with one posterior over kernel and bias together.
+
+    `activation(x @ kernel + bias)`, kernel and bias drawn once for each batch. It adds
+    `kl_weight * (log q(w) - log p(w))` at the drawn weights w through `add_loss`.
+
+    Takes inputs of shape [batch, ..., features], gives outputs of shape [batch, ..., units].
+
+    Args:
+        units: number of outputs, a positive integer.
+        posterior: a `tfp_bnn.posteriors.Posterior`; None stands for `MeanFieldNormal()`. Or, as TFP's layer takes it,
+            a function of (kernel size, bias size, dtype) that returns a distribution over a vector of that many
+            weights, the kernel's first, or a callable that takes the inputs and returns one. A callable that is a
+            Keras layer is tracked and trained.
+        prior: a `tfp_bnn.priors.Prior`, which several layers may share; None stands for `Normal(scale=1.0)`. Or such
+            a function.
+        kl_weight: what the KL divergence is multiplied by in the loss; None leaves it to `callbacks.KLWeight`.
+        kl_use_exact: take the KL divergence in closed form instead of by Monte Carlo.
+        activation: Keras activation, or None.
+        use_bias: whether a bias is added.
+        seed: integer seed of the noise; None draws one. TFP distributions draw from it too.
+        **kwargs: of `keras.layers.Layer`: `name`, `dtype`, `trainable`, `activity_regularizer`.
+
+    Raises:
+        ValueError: if an argument or the inputs' shape is wrong, if the exact divergence is asked for and not known,
+            or if it is trained with no KL weight set.
+        ImportError: if a function is given and TFP does not import.
+
+    Example:
+
+    >>> from tfp_bnn import priors
+    >>> prior = priors.ScaleMixture(sigma_1=1.0, sigma_2=0.1, pi=0.2, trainable=True)
+    >>> model = keras.Sequential([
+    ...     keras.Input((1,)),
+    ...     DenseVariational(20, activation="relu", prior=prior),
+    ...     DenseVariational(1, prior=prior),
+    ... ])
+    >>> len(prior.trainable_variables), len(model.trainable_variables)
+    (3, 7)
+
+    Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 3 (equation 2 for the cost).
+    """
+
+    def __init__(
+        self,
+        units: int,
+        posterior: posteriors.Posterior | MakeDistribution | None = None,
+        prior: priors.Prior | MakeDistribution | None = None,
+        kl_weight: float | None = None,
+        kl_use_exact: bool = False,
+        activation: Any = None,
+        use_bias: bool = True,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(kl_weight=kl_weight, seed=seed, **kwargs)
+        self.units = check_size("units", units)
+        self.posterior = _check("posterior", posterior or posteriors.MeanFieldNormal(), posteriors.Posterior)
+        self.prior = _check("prior", prior or priors.Normal(), priors.Prior)
+        self.kl_use_exact = kl_use_exact
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes the variables for inputs of this shape: a matrix whose rows are the kernel's and, last, the bias."""
+        if len(input_shape) < 2 or input_shape[-1] is None:
+            raise ValueError(
+                "A dense layer takes inputs of shape [batch, ..., features], with a known number of features. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        features = input_shape[-1]
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: features})
+        shape = (features + 1 if self.use_bias else features, self.units)
+        sizes = (features * self.units, self.units if self.use_bias else 0, self.variable_dtype)
+        posterior, prior = self.posterior, self.prior
+        if not isinstance(posterior, posteriors.Posterior):
+            # An attribute, so that Keras tracks it if it is a layer.
+            self.posterior_source = posterior(*sizes)
+            posterior = DistributionPosterior(self.posterior_source, shape)
+        if not isinstance(prior, priors.Prior):
+            self.distribution_prior = prior = DistributionPrior(prior(*sizes))
+        self.add_random_weights("weights", shape, posterior, prior)
+        if self.kl_use_exact:
+            divergences.check_closed_form(self._variables().read(), prior)
+
+    def noisy_outputs(
+        self, inputs: Tensor, weights: Mapping[str, WeightPosterior], noise: Noise
+    ) -> tuple[Tensor, Mapping[str, WeightSample]]:
+        """Returns the outputs at one draw of kernel and bias."""
+        sample = weights["weights"].sample(noise)
+        return self.outputs_at(inputs, {"weights": sample.value}), {"weights": sample}
+
+    def outputs_at(self, inputs: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        """Returns `activation(x @ kernel + bias)`."""
+        matrix = keras.ops.cast(weights["weights"], inputs.dtype)
+        if not self.use_bias:
+            return self.activation(keras.ops.matmul(inputs, matrix))
+        return self.activation(keras.ops.matmul(inputs, matrix[:-1]) + matrix[-1])
+
+    def divergence(
+        self, posterior: WeightPosterior, prior: priors.Prior, sample: WeightSample | None, noise: Noise
+    ) -> Tensor:
+        """Returns log q(w) - log p(w) at the draw, or the exact divergence where `kl_use_exact` says so."""
+        if self.kl_use_exact:
+            return divergences.closed_form(posterior, prior)
+        return monte_carlo_divergence(posterior, prior, sample, noise)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns [batch, ..., units]."""
+        return (*input_shape[:-1], self.units)
+
+    def kernel_posterior(self) -> Any:
+        """Returns the kernel's posterior as a TFP distribution with today's values.
+
+        Raises:
+            ValueError: if the posterior came from a function: it is one distribution over kernel and bias, which
+                `weights_posterior` returns.
+        """
+        weights = self._variables().read()
+        if not isinstance(weights, posteriors.NormalWeights):
+            raise ValueError(
+                "The kernel has no posterior of its own in a joint one; see `weights_posterior`. "
+                f"Received: posterior={self.posterior!r}"
+            )
+        rows = slice(None, -1 if self.use_bias else None)
+        return posteriors.NormalWeights(weights.mean[rows], weights.stddev[rows]).distribution()
+
+    def kernel_prior(self) -> Any:
+        """Returns the kernel's prior as a TFP distribution with today's values (all weights' if a function gave it)."""
+        features = self.input_spec.axes[-1]
+        return self.random_weights["weights"][1].distribution((features, self.units))
+
+    def weights_posterior(self) -> Any:
+        """Returns the posterior of kernel and bias together as a TFP distribution with today's values."""
+        return self._variables().read().distribution()
+
+    def _variables(self) -> posteriors.PosteriorVariables:
+        if not self.random_weights:
+            raise ValueError(
+                f"There is no posterior before the layer is built. Received: layer {self.name!r}, not built"
+            )
+        return self.random_weights["weights"][0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes, with prior and posterior objects as they are: Keras keeps shared
+        objects shared only if it serializes them itself.
+        """
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "posterior": self.posterior,
+            "prior": self.prior,
+            "kl_use_exact": self.kl_use_exact,
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+        }
+
+
+def _check(name: str, value: Any, expected: type) -> Any:
+    if not isinstance(value, expected) and (isinstance(value, type) or not callable(value)):
+        raise ValueError(
+            f"`{name}` must be a tfp_bnn.{name}s.{expected.__name__} or a function of (kernel size, bias size, dtype) "
+            f"that returns a TFP distribution. Received: {name}={value!r}"
+        )
+    return value

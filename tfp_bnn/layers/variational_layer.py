@@ -1,0 +1,163 @@
+"""The base of all Bayesian layers: their random weights, noise, KL term and config."""
+
+import abc
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from tfp_bnn import divergences, held_weights
+from tfp_bnn.noise import Noise
+from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
+from tfp_bnn.priors import Prior
+
+Tensor = Any
+
+KL_WEIGHT_MISSING = (
+    "This Bayesian layer is being trained and its `kl_weight` is not set, so nothing says how much the KL term counts "
+    "beside the data. Write model.fit(..., callbacks=[tfp_bnn.callbacks.KLWeight(num_examples=len(x_train))]), which "
+    "sets 1 / num_examples in all layers, or pass kl_weight=1 / num_examples to each layer. "
+)
+
+
+class VariationalLayer(keras.layers.Layer, abc.ABC):
+    """Abstract base of layers whose weights have a posterior and a prior.
+
+    A subclass makes its random weights in `build` with `add_random_weights`, and says what its outputs are for given
+    weights (`outputs_at`) and with noise (`noisy_outputs`). The base draws the noise, adds `kl_weight * KL[q || p]`
+    through `add_loss` once in a forward pass, and obeys weights that are held still (see `tfp_bnn.predict`).
+
+    Args:
+        kl_weight: what the layer's KL divergence is multiplied by in the loss, `beta / N` for N training examples.
+            None: `tfp_bnn.callbacks.KLWeight` sets it, for all layers of a model in one place.
+        seed: integer seed of the layer's noise; None draws one.
+        **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(self, *, kl_weight: float | None = None, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        if kl_weight is not None and not 0 <= kl_weight < math.inf:
+            raise ValueError(f"`kl_weight` must be a finite number of at least 0. Received: kl_weight={kl_weight}")
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.random_weights: dict[str, tuple[PosteriorVariables, Prior]] = {}
+        self._configured_kl_weight = kl_weight
+        self._kl_weight = self.add_weight(
+            name="kl_weight",
+            shape=(),
+            initializer=keras.initializers.Constant(math.nan if kl_weight is None else kl_weight),
+            trainable=False,
+            dtype="float32",
+            autocast=False,
+        )
+        self._has_kl_weight = kl_weight is not None
+        self._kl_of_pass = None
+
+    # What a subclass supplies.
+
+    @abc.abstractmethod
+    def outputs_at(self, inputs: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        """Returns the outputs, activation included, for one value of the random weights (by name)."""
+
+    @abc.abstractmethod
+    def noisy_outputs(
+        self, inputs: Tensor, weights: Mapping[str, WeightPosterior], noise: Noise
+    ) -> tuple[Tensor, Mapping[str, WeightSample]]:
+        """Returns the outputs for random weights, activation included, and the draws that can serve the KL term."""
+
+    @abc.abstractmethod
+    def divergence(self, posterior: WeightPosterior, prior: Prior, sample: WeightSample | None, noise: Noise) -> Tensor:
+        """Returns KL[q || p] of one tensor of weights in nats, or an estimate of it; `sample` is a draw at hand."""
+
+    # What the base does with it.
+
+    def add_random_weights(self, name: str, shape: Sequence[int], posterior: Posterior, prior: Prior) -> None:
+        """Gives the layer a tensor of weights with a posterior of its own and a prior."""
+
+        def add_weight(**kwargs: Any) -> Any:
+            # A mixed precision policy must not round what KL and standard deviations are computed from.
+            dtype = keras.backend.result_type(self.variable_dtype, "float32")
+            return self.add_weight(dtype=dtype, autocast=False, **kwargs)
+
+        self.random_weights[name] = (posterior.create(add_weight, name, tuple(shape)), prior)
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """Returns the outputs at weights drawn for this call, and adds the KL term."""
+        held = held_weights.of(self)
+        if held is not None:
+            return self.outputs_at(inputs, held)
+        noise = Noise(self.seed_generator.next)
+        posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
+        outputs, samples = self.noisy_outputs(inputs, posteriors, noise)
+        if self._counts_kl(training):
+            self._add_kl(posteriors, samples, noise)
+        return outputs
+
+    def _counts_kl(self, training: bool) -> bool:
+        if training and not self._has_kl_weight:
+            raise ValueError(f"{KL_WEIGHT_MISSING}Received: kl_weight=None in layer {self.name!r}")
+        # A layer that is called twice in one forward pass has one set of weights, hence one KL term.
+        return self._has_kl_weight and not self.losses
+
+    def _add_kl(
+        self, posteriors: Mapping[str, WeightPosterior], samples: Mapping[str, WeightSample], noise: Noise
+    ) -> None:
+        self._kl_of_pass = sum(
+            self.divergence(posteriors[name], prior, samples.get(name), noise)
+            for name, (_, prior) in self.random_weights.items()
+        )
+        self.add_loss(self._kl_weight * keras.ops.cast(self._kl_of_pass, "float32"))
+
+    def take_kl(self) -> Tensor | None:
+        """Returns the KL divergence that the last forward pass counted, in nats, and forgets it.
+
+        Kept so that training can log it; forgotten because a tensor of a traced function must not outlive it.
+        """
+        kl, self._kl_of_pass = self._kl_of_pass, None
+        return kl
+
+    def sample_weights(self, noise: Noise) -> dict[str, Tensor]:
+        """Draws all random weights of the layer once; returns them by name."""
+        return {name: variables.read().sample(noise).value for name, (variables, _) in self.random_weights.items()}
+
+    @property
+    def kl_weight(self) -> float | None:
+        """What the KL divergence is multiplied by in the loss, or None if that was never set."""
+        return float(self._kl_weight.value) if self._has_kl_weight else None
+
+    @kl_weight.setter
+    def kl_weight(self, value: float) -> None:
+        self._kl_weight.assign(value)
+        self._has_kl_weight = True
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Loads the variables; the KL weight that they were trained with is set then, if one was."""
+        super().load_own_variables(store)
+        self._has_kl_weight = math.isfinite(float(self._kl_weight.value))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {**super().get_config(), "kl_weight": self._configured_kl_weight, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "VariationalLayer":
+        """Makes the layer that `get_config` describes, also after Keras serialized its priors and posteriors."""
+
+        def restore(value: Any) -> Any:
+            serialized = isinstance(value, dict) and "class_name" in value
+            return keras.saving.deserialize_keras_object(value) if serialized else value
+
+        return cls(**{name: restore(value) for name, value in config.items()})
+
+
+def monte_carlo_divergence(
+    posterior: WeightPosterior, prior: Prior, sample: WeightSample | None, noise: Noise
+) -> Tensor:
+    """Returns log q(w) - log p(w) at the draw at hand, or at one of its own."""
+    return divergences.monte_carlo(posterior.sample(noise) if sample is None else sample, prior)
+
+
+def variational_layers(model: keras.layers.Layer) -> list[VariationalLayer]:
+    """Returns all Bayesian layers of a model, nested ones too, each once."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, VariationalLayer)]

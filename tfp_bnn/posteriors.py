@@ -1,0 +1,168 @@
+"""Posteriors q(w) over weights.
+
+A `Posterior` is a recipe, as an initializer is: one object may serve many layers, and each gets variables of its own
+from it, its `PosteriorVariables`. Read, these give a `WeightPosterior`: the distribution as it is today, in tensors.
+"""
+
+import abc
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from tfp_bnn import _tfp
+from tfp_bnn.noise import Noise
+
+Tensor = Any
+
+_HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+class WeightSample(NamedTuple):
+    """One draw of a tensor of weights: the weights `value`, and log q(value) in nats, the sum over all of them."""
+
+    value: Tensor
+    log_prob: Tensor
+
+
+class WeightPosterior(abc.ABC):
+    """The posterior of one tensor of weights, with the values that its variables have today."""
+
+    @abc.abstractmethod
+    def sample(self, noise: Noise) -> WeightSample:
+        """Draws the weights once; gradients reach the posterior's variables through the draw."""
+
+    @abc.abstractmethod
+    def distribution(self) -> Any:
+        """Returns it as a TFP distribution."""
+
+
+class PosteriorVariables(abc.ABC):
+    """The variables of the posterior of one tensor of weights of one layer."""
+
+    @abc.abstractmethod
+    def read(self) -> WeightPosterior:
+        """Returns the posterior with today's values."""
+
+
+class Posterior(abc.ABC):
+    """A recipe for the posterior of a tensor of weights."""
+
+    @abc.abstractmethod
+    def create(self, add_weight: Callable[..., Any], name: str, shape: Sequence[int]) -> PosteriorVariables:
+        """Makes the variables of one tensor of weights.
+
+        Args:
+            add_weight: the layer's own `add_weight`, so that the variables are the layer's.
+            name: what the weights are, such as "kernel".
+            shape: their shape.
+        """
+
+
+class NormalWeights(WeightPosterior):
+    """Independent Gaussian weights, `q(w) = N(w | mean, stddev^2)`.
+
+    Args:
+        mean: tensor of the weights' shape.
+        stddev: tensor of the same shape.
+    """
+
+    def __init__(self, mean: Tensor, stddev: Tensor):
+        self.mean = mean
+        self.stddev = stddev
+
+    def perturbation(self, noise: Noise) -> WeightSample:
+        """Draws `stddev * eps`, the weights less their means; log q is that of `mean + stddev * eps`."""
+        eps = noise.normal(self.mean.shape, keras.backend.standardize_dtype(self.mean.dtype))
+        # In terms of eps, not of the weights: exact however small the standard deviation is beside the mean.
+        log_prob = -keras.ops.sum(0.5 * keras.ops.square(eps) + keras.ops.log(self.stddev) + _HALF_LOG_TWO_PI)
+        return WeightSample(self.stddev * eps, log_prob)
+
+    def sample(self, noise: Noise) -> WeightSample:
+        """Draws `mean + stddev * eps` with eps from N(0, 1) (Blundell et al. 2015, section 3.2)."""
+        value, log_prob = self.perturbation(noise)
+        return WeightSample(self.mean + value, log_prob)
+
+    def distribution(self) -> Any:
+        """Returns `tfd.Normal(mean, stddev)`."""
+        return _tfp.distributions().Normal(self.mean, self.stddev)
+
+
+class NormalVariables(PosteriorVariables):
+    """Two variables for each weight: its mean, and rho with `stddev = softplus(rho)`.
+
+    Args:
+        mean: variable of the weights' shape.
+        rho: variable of the same shape.
+
+    Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 3.2.
+    """
+
+    def __init__(self, mean: Any, rho: Any):
+        self.mean = mean
+        self.rho = rho
+
+    def read(self) -> NormalWeights:
+        """Returns the Gaussian posterior with today's means and standard deviations."""
+        return NormalWeights(keras.ops.convert_to_tensor(self.mean), keras.ops.softplus(self.rho))
+
+    def assign(self, mean: Any, stddev: Any) -> None:
+        """Sets the means and the standard deviations, arrays of the weights' shape (or that broadcast to it)."""
+        shape = tuple(self.mean.shape)
+        self.mean.assign(np.broadcast_to(mean, shape))
+        self.rho.assign(np.broadcast_to(softplus_inverse(np.asarray(stddev, "float64")), shape))
+
+
+@keras.saving.register_keras_serializable("tfp_bnn.posteriors")
+class MeanFieldNormal(Posterior):
+    """Independent Gaussian weights: each has a mean and a standard deviation of its own, both trained.
+
+    Args:
+        initial_stddev: standard deviation at the start, in units of the weights; positive.
+        mean_initializer: Keras initializer of the means of kernels.
+
+    Raises:
+        ValueError: if `initial_stddev` is not positive.
+
+    Example:
+
+    >>> MeanFieldNormal(initial_stddev=0.02).initial_stddev
+    0.02
+
+    Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 3.2.
+    """
+
+    def __init__(self, initial_stddev: float = 0.05, mean_initializer: Any = "he_normal"):
+        if not 0 < initial_stddev < math.inf:
+            raise ValueError(f"`initial_stddev` must be positive and finite. Received: initial_stddev={initial_stddev}")
+        self.initial_stddev = float(initial_stddev)
+        self.mean_initializer = keras.initializers.get(mean_initializer)
+
+    def create(self, add_weight: Callable[..., Any], name: str, shape: Sequence[int]) -> NormalVariables:
+        """Makes the variables `NAME_mean` and `NAME_rho`; the means of a vector, a bias, start at 0."""
+        mean_initializer = self.mean_initializer.clone() if len(shape) > 1 else "zeros"
+        rho = keras.initializers.Constant(float(softplus_inverse(self.initial_stddev)))
+        return NormalVariables(
+            mean=add_weight(name=f"{name}_mean", shape=shape, initializer=mean_initializer),
+            rho=add_weight(name=f"{name}_rho", shape=shape, initializer=rho),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {
+            "initial_stddev": self.initial_stddev,
+            "mean_initializer": keras.initializers.serialize(self.mean_initializer),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "MeanFieldNormal":
+        """Makes the posterior that `get_config` describes."""
+        return cls(**config)
+
+
+def softplus_inverse(value: Any) -> Any:
+    """Returns rho with `log(1 + exp(rho)) = value`, elementwise and without overflow; -inf for 0."""
+    with np.errstate(divide="ignore"):
+        return value + np.log(-np.expm1(-np.asarray(value)))

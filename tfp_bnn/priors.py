@@ -1,0 +1,184 @@
+"""Priors p(w) over weights: every weight has the same distribution, independently of the others."""
+
+import abc
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from tfp_bnn import _tfp
+
+Tensor = Any
+
+_HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+class Prior(keras.layers.Layer, abc.ABC):
+    """A prior over weights. One object may serve any number of layers; what it learns, it learns from all of them.
+
+    It is a Keras layer only so that Keras tracks its variables: a learned prior appears in `trainable_variables`
+    once, however many layers hold it, and is still shared after saving and loading.
+    """
+
+    def __init__(self, name: str | None = None):
+        super().__init__(name=name)
+        self.built = True
+
+    @abc.abstractmethod
+    def log_prob(self, weights: Tensor) -> Tensor:
+        """Returns log p(w) in nats for each weight, of the shape of `weights`."""
+
+    @abc.abstractmethod
+    def distribution(self, shape: Sequence[int] = ()) -> Any:
+        """Returns the prior of a tensor of weights as a TFP distribution of batch shape `shape`, as it is today."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {"name": self.name}
+
+
+@keras.saving.register_keras_serializable("tfp_bnn.priors")
+class Normal(Prior):
+    """The Gaussian prior, `p(w) = N(w | loc, scale^2)`.
+
+    Layers take its KL divergence from a Gaussian posterior in closed form.
+
+    Args:
+        scale: standard deviation, in units of the weights; positive.
+        loc: mean.
+
+    Raises:
+        ValueError: if `scale` is not positive.
+
+    Example:
+
+    >>> float(Normal(scale=2.0).log_prob(0.0))  # doctest: +ELLIPSIS
+    -1.612...
+    """
+
+    def __init__(self, scale: float = 1.0, loc: float = 0.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        if not 0 < scale < math.inf:
+            raise ValueError(f"`scale` must be positive and finite. Received: scale={scale}")
+        if not math.isfinite(loc):
+            raise ValueError(f"`loc` must be finite. Received: loc={loc}")
+        self.scale = float(scale)
+        self.loc = float(loc)
+
+    def log_prob(self, weights: Tensor) -> Tensor:
+        """Returns log N(w | loc, scale^2) in nats for each weight."""
+        standardized = (weights - self.loc) / self.scale
+        return -0.5 * keras.ops.square(standardized) - (math.log(self.scale) + _HALF_LOG_TWO_PI)
+
+    def distribution(self, shape: Sequence[int] = ()) -> Any:
+        """Returns `tfd.Normal(loc, scale)` of batch shape `shape`."""
+        tfd = _tfp.distributions()
+        return tfd.Normal(keras.ops.full(shape, self.loc), keras.ops.full(shape, self.scale))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {**super().get_config(), "scale": self.scale, "loc": self.loc}
+
+
+@keras.saving.register_keras_serializable("tfp_bnn.priors")
+class ScaleMixture(Prior):
+    """The scale-mixture prior, `p(w) = pi N(w | 0, sigma_1^2) + (1 - pi) N(w | 0, sigma_2^2)`.
+
+    A wide component for the weights that matter and a narrow one for those that do not. Fixed, or learned together
+    with the network (empirical Bayes): then log sigma_1, log sigma_2 and logit pi are trained, which keeps every
+    value valid.
+
+    Args:
+        sigma_1: standard deviation of the wide component, at the start if it is learned.
+        sigma_2: standard deviation of the narrow one; 0 < sigma_2 < sigma_1.
+        pi: share of the wide component, between 0 and 1 (both excluded).
+        trainable: whether the three parameters are learned.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+
+    >>> prior = ScaleMixture(sigma_1=1.0, sigma_2=0.1, pi=0.2, trainable=True)
+    >>> len(prior.trainable_variables)
+    3
+
+    Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", equation 7.
+    """
+
+    def __init__(
+        self,
+        sigma_1: float = 1.0,
+        sigma_2: float = math.exp(-6),
+        pi: float = 0.5,
+        trainable: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if not 0 < sigma_2 < sigma_1 < math.inf:
+            raise ValueError(
+                "The standard deviations must satisfy 0 < sigma_2 < sigma_1. "
+                f"Received: sigma_1={sigma_1}, sigma_2={sigma_2}"
+            )
+        if not 0 < pi < 1:
+            raise ValueError(f"`pi` must lie strictly between 0 and 1. Received: pi={pi}")
+        # Not Keras's `trainable`: freezing and thawing a network must not turn a fixed prior into a learned one.
+        self.learned = bool(trainable)
+        self._initial = {"sigma_1": float(sigma_1), "sigma_2": float(sigma_2), "pi": float(pi)}
+        self._log_sigma_1 = self._parameter("log_sigma_1", math.log(sigma_1))
+        self._log_sigma_2 = self._parameter("log_sigma_2", math.log(sigma_2))
+        self._logit_pi = self._parameter("logit_pi", math.log(pi) - math.log1p(-pi))
+
+    def _parameter(self, name: str, value: float) -> Any:
+        if not self.learned:
+            return value
+        initializer = keras.initializers.Constant(value)
+        return self.add_weight(name=name, shape=(), initializer=initializer, dtype="float32", autocast=False)
+
+    def _parameters(self, dtype: str = "float32") -> tuple[Tensor, Tensor, Tensor]:
+        """Returns log sigma_1, log sigma_2 and logit pi as tensors."""
+        return tuple(keras.ops.cast(p, dtype) for p in (self._log_sigma_1, self._log_sigma_2, self._logit_pi))
+
+    @property
+    def sigma_1(self) -> Tensor:
+        """The wide component's standard deviation, as it is today; a scalar tensor."""
+        return keras.ops.exp(self._parameters()[0])
+
+    @property
+    def sigma_2(self) -> Tensor:
+        """The narrow component's standard deviation, as it is today; a scalar tensor."""
+        return keras.ops.exp(self._parameters()[1])
+
+    @property
+    def pi(self) -> Tensor:
+        """The share of the wide component, as it is today; a scalar tensor."""
+        return keras.ops.sigmoid(self._parameters()[2])
+
+    def log_prob(self, weights: Tensor) -> Tensor:
+        """Returns log p(w) in nats for each weight.
+
+        It is the wide component's log-density plus softplus of the log-odds of the narrow one: one elementary
+        function for each weight, and no underflow however small sigma_2 or however far out w.
+        """
+        ops = keras.ops
+        weights = ops.convert_to_tensor(weights)
+        log_sigma_1, log_sigma_2, logit_pi = self._parameters(keras.backend.standardize_dtype(weights.dtype))
+        half_precision_1 = 0.5 * ops.exp(-2 * log_sigma_1)
+        half_precision_2 = 0.5 * ops.exp(-2 * log_sigma_2)
+        squared = ops.square(weights)
+        wide = -squared * half_precision_1 - (log_sigma_1 + ops.softplus(-logit_pi) + _HALF_LOG_TWO_PI)
+        log_odds_at_zero = log_sigma_1 - log_sigma_2 - logit_pi
+        return wide + ops.softplus(log_odds_at_zero - squared * (half_precision_2 - half_precision_1))
+
+    def distribution(self, shape: Sequence[int] = ()) -> Any:
+        """Returns the two-component `tfd.MixtureSameFamily` of batch shape `shape`."""
+        tfd = _tfp.distributions()
+        ops = keras.ops
+        spread = ops.broadcast_to(ops.stack([self.sigma_1, self.sigma_2]), (*shape, 2))
+        share = ops.broadcast_to(ops.stack([self.pi, 1 - self.pi]), (*shape, 2))
+        return tfd.MixtureSameFamily(tfd.Categorical(probs=share), tfd.Normal(ops.zeros_like(spread), spread))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {**super().get_config(), **self._initial, "trainable": self.learned}
