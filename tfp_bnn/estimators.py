@@ -74,7 +74,8 @@ class LocalReparameterization(Estimator):
     Every output gets noise of its own. In a convolution the noise of neighbouring positions, which share their
     weights, is taken as independent.
 
-    Source: Kingma, Salimans and Welling 2015, "Variational Dropout and the Local Reparameterization Trick", section 2.2.
+    Source: Kingma, Salimans and Welling 2015, "Variational Dropout and the Local Reparameterization Trick",
+    section 2.2.
     """
 
     def linear(

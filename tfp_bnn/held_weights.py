@@ -11,7 +11,7 @@ from typing import Any
 Tensor = Any
 LayerWeights = Mapping[str, Tensor]
 
-_held: contextvars.ContextVar[Mapping[int, LayerWeights]] = contextvars.ContextVar("held_weights", default={})
+_held: contextvars.ContextVar[Mapping[int, LayerWeights] | None] = contextvars.ContextVar("held_weights", default=None)
 
 
 @contextlib.contextmanager
@@ -30,4 +30,4 @@ def hold(weights: Mapping[Any, LayerWeights]) -> Iterator[None]:
 
 def of(layer: Any) -> LayerWeights | None:
     """Returns the weights that are held for a layer, or None if it is to draw its own."""
-    return _held.get().get(id(layer))
+    return (_held.get() or {}).get(id(layer))

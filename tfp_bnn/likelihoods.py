@@ -36,7 +36,7 @@ class Likelihood(keras.losses.Loss, abc.ABC):
 
     @abc.abstractmethod
     def check_targets(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Returns `y` if it can be had under this likelihood; raises ValueError otherwise. Takes arrays, not tensors."""
+        """Returns `y` if it can be had under this likelihood; raises ValueError otherwise. Takes NumPy arrays."""
 
     @abc.abstractmethod
     def mean(self, outputs: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Likelihood(keras.losses.Loss, abc.ABC):
 
     @abc.abstractmethod
     def predictive_distribution(self, draws: Tensor) -> Any:
-        """Returns the mean over weight draws of p(y | outputs) as a TFP distribution; `draws` is [draws, n, outputs]."""
+        """Returns the mean over weight draws, [draws, n, outputs], of p(y | outputs) as a TFP distribution."""
 
 
 @keras.saving.register_keras_serializable("tfp_bnn.likelihoods")

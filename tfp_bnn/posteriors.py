@@ -75,9 +75,11 @@ class NormalWeights(WeightPosterior):
 
     def perturbation(self, noise: Noise) -> WeightSample:
         """Draws `stddev * eps`, the weights less their means; log q is that of `mean + stddev * eps`."""
+        ops = keras.ops
         eps = noise.normal(self.mean.shape, keras.backend.standardize_dtype(self.mean.dtype))
         # In terms of eps, not of the weights: exact however small the standard deviation is beside the mean.
-        log_prob = -keras.ops.sum(0.5 * keras.ops.square(eps) + keras.ops.log(self.stddev) + _HALF_LOG_TWO_PI)
+        constant = math.prod(self.mean.shape) * _HALF_LOG_TWO_PI
+        log_prob = -0.5 * ops.sum(ops.square(eps)) - ops.sum(ops.log(self.stddev)) - constant
         return WeightSample(self.stddev * eps, log_prob)
 
     def sample(self, noise: Noise) -> WeightSample:

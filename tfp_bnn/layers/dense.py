@@ -147,7 +147,7 @@ class DenseLocalReparameterization(_Dense):
 
 @keras.saving.register_keras_serializable("tfp_bnn")
 class DenseFlipout(_Dense):
-    """A Bayesian fully connected layer: one draw of the weights, decorrelated between the examples of a batch by random signs.
+    """A Bayesian fully connected layer: one draw of the weights, its signs random by example.
 
     `activation(x @ mu + ((x * s_in) @ (sigma * eps)) * s_out + bias)`
 

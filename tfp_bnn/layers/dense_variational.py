@@ -114,7 +114,9 @@ class DenseVariational(VariationalLayer):
         matrix = keras.ops.cast(weights["weights"], inputs.dtype)
         if not self.use_bias:
             return self.activation(keras.ops.matmul(inputs, matrix))
-        return self.activation(keras.ops.matmul(inputs, matrix[:-1]) + matrix[-1])
+        # A column of ones meets the bias in the last row: cheaper than a copy of the matrix without that row.
+        column = [(0, 0)] * (len(inputs.shape) - 1) + [(0, 1)]
+        return self.activation(keras.ops.matmul(keras.ops.pad(inputs, column, constant_values=1), matrix))
 
     def divergence(
         self, posterior: WeightPosterior, prior: priors.Prior, sample: WeightSample | None, noise: Noise

@@ -1,0 +1,84 @@
+"""Shows what a saved image classifier knows: predictions, with uncertainty, of held-out and of noise images.
+
+OUTPUT_DIR (by default the model's directory) then holds heldout.png, noise.png, weights.png, uncertainty.png and
+uncertainty.json with accuracy, held-out nats, calibration, entropies and the share of images that are refused.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import keras
+import reporting
+from reporting import NUM_PICTURES, ScriptError, log
+
+import tfp_bnn as bnn
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Returns the command line's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("model", type=Path, help="model.keras as scripts/train_lenet5.py writes it")
+    reporting.add_prediction_arguments(parser)
+    parser.add_argument("--num-noise", type=int, default=1000, help="noise images of each kind")
+    parser.add_argument("--output-dir", type=Path, help="default: the model's directory")
+    args = parser.parse_args()
+    if not args.model.is_file():
+        raise ScriptError(f"There is no model at {args.model}; scripts/train_lenet5.py makes one.")
+    return args
+
+
+def load_model(path: Path) -> keras.Model:
+    """Returns the saved model; raises ScriptError if the file is not one."""
+    try:
+        return keras.saving.load_model(path)
+    except Exception as error:
+        raise ScriptError(f"{path} is not a model that Keras can load: {error}") from error
+
+
+def main() -> None:
+    """Predicts, draws, and writes everything down."""
+    args = parse_arguments()
+    directory = args.output_dir or args.model.parent
+    directory.mkdir(parents=True, exist_ok=True)
+    model = load_model(args.model)
+    dataset = reporting.load_dataset(args.dataset, args.data_dir)
+    if model.input_shape[1:] != dataset.x_test.shape[1:]:
+        raise ScriptError(
+            f"The model takes images of shape {model.input_shape[1:]}; {dataset.name} has {dataset.x_test.shape[1:]}."
+        )
+    images = {"heldout": dataset.x_test}
+    images |= reporting.noise_images(args.num_noise, dataset.x_test.shape[1:], args.seed)
+    log.info("predicting with %d draws", args.num_draws)
+    predictions = {name: bnn.predict(model, x, args.num_draws, seed=args.seed) for name, x in images.items()}
+
+    shown = slice(NUM_PICTURES)
+    labels, names = dataset.y_test[shown], dataset.class_names
+    held_out, noise = predictions["heldout"], predictions["gaussian_noise"]
+    pictures = {
+        "heldout": bnn.plots.predictions(images["heldout"][shown], held_out[shown], labels, names),
+        "noise": bnn.plots.predictions(images["gaussian_noise"][shown], noise[shown], None, names),
+        "weights": bnn.plots.weight_posteriors(model),
+        "uncertainty": bnn.plots.uncertainty(predictions),
+    }
+    for name, figure in pictures.items():
+        reporting.save_figure(figure, directory, name)
+
+    metrics = {name: reporting.uncertainty_metrics(p, args.cutoff) for name, p in predictions.items()}
+    metrics["heldout"] |= reporting.accuracy_metrics(held_out, dataset.y_test, args.cutoff)
+    metrics |= {
+        "dataset": dataset.name,
+        "source": dataset.source,
+        "num_draws": args.num_draws,
+        "cutoff": args.cutoff,
+        "command": " ".join(["python", *sys.argv]),
+        "versions": reporting.versions(),
+    }
+    reporting.write_json(metrics, directory / "uncertainty.json")
+    log.info(
+        "test accuracy %.4f, %.4f nats an image", metrics["heldout"]["accuracy"], metrics["heldout"]["log_likelihood"]
+    )
+
+
+if __name__ == "__main__":
+    reporting.exit_on_error(main)

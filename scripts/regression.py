@@ -1,0 +1,122 @@
+"""Fits a sinusoid with a Bayesian network whose scale-mixture prior is learned, and shows where it is unsure.
+
+32 noisy points of `10 sin(2 pi x)` on [-0.5, 0.5]; the picture goes to [-1.5, 1.5]. OUTPUT_DIR then holds
+regression.png, curves.png, model.keras and metrics.json with the learned prior's parameters.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import reporting
+from reporting import ScriptError, log
+
+import tfp_bnn as bnn
+
+NOISE_STDDEV = 1.0
+NUM_POINTS = 32
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Returns the command line's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=1500)
+    parser.add_argument("--learning-rate", type=float, default=0.03, help="of Adam")
+    parser.add_argument("--num-draws", type=int, default=500, help="weight draws of the prediction")
+    parser.add_argument("--output-dir", type=Path, default=Path("runs/regression"))
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    args = parser.parse_args()
+    for name in ("epochs", "num_draws"):
+        if getattr(args, name) < 1:
+            raise ScriptError(f"--{name.replace('_', '-')} must be at least 1. Received: {getattr(args, name)}")
+    return args
+
+
+def sinusoid(x: np.ndarray) -> np.ndarray:
+    """Returns the curve without noise."""
+    return 10 * np.sin(2 * np.pi * x)
+
+
+def make_data(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the noisy points, [32, 1] each."""
+    x = np.linspace(-0.5, 0.5, NUM_POINTS).reshape(-1, 1)
+    noise = np.random.default_rng(seed).normal(0, NOISE_STDDEV, x.shape)
+    return x.astype("float32"), (sinusoid(x) + noise).astype("float32")
+
+
+def make_model(prior: bnn.priors.Prior, learning_rate: float) -> keras.Model:
+    """Returns the network, compiled; its three layers share the prior."""
+    model = keras.Sequential(
+        [
+            keras.Input((1,)),
+            bnn.layers.DenseVariational(20, activation="relu", prior=prior),
+            bnn.layers.DenseVariational(20, activation="relu", prior=prior),
+            bnn.layers.DenseVariational(1, prior=prior),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(learning_rate), loss=bnn.likelihoods.Normal(scale=NOISE_STDDEV))
+    return model
+
+
+def figures(x_test: np.ndarray, predictive: bnn.Predictive) -> dict[str, float]:
+    """Returns the epistemic standard deviation inside and outside the data, and the error inside."""
+    position, stddev = np.abs(x_test[:, 0]), predictive.epistemic_stddev()[:, 0]
+    inside, outside = position <= 0.5, position >= 1.0
+    error = predictive.mean()[inside, 0] - sinusoid(x_test[inside, 0])
+    return {
+        "epistemic_stddev_inside": float(stddev[inside].mean()),
+        "epistemic_stddev_outside": float(stddev[outside].mean()),
+        "ratio": float(stddev[outside].mean() / stddev[inside].mean()),
+        "rmse_inside": float(np.sqrt(np.mean(error**2))),
+    }
+
+
+def main() -> None:
+    """Trains, predicts, and writes everything down."""
+    args = parse_arguments()
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(args.seed)
+    x, y = make_data(args.seed)
+    prior = bnn.priors.ScaleMixture(sigma_1=1.0, sigma_2=0.1, pi=0.2, trainable=True)
+    model = make_model(prior, args.learning_rate)
+    log.info("training on %d points for %d epochs", len(x), args.epochs)
+
+    def report(step: int) -> None:
+        log.info("epoch %d of %d", step, args.epochs)
+
+    callbacks: list[Any] = [bnn.callbacks.KLWeight(num_examples=len(x))]
+    callbacks.append(bnn.callbacks.EverySteps(max(args.epochs // 10, 1), report))
+    started = time.perf_counter()
+    history = model.fit(x, y, batch_size=len(x), epochs=args.epochs, verbose=0, callbacks=callbacks)
+    seconds = time.perf_counter() - started
+
+    x_test = np.linspace(-1.5, 1.5, 301, dtype="float32").reshape(-1, 1)
+    predictive = bnn.predict(model, x_test, args.num_draws, seed=args.seed)
+    picture = bnn.plots.regression(x, y, x_test, predictive, truth=sinusoid(x_test[:, 0]))
+    reporting.save_figure(picture, args.output_dir, "regression")
+    reporting.save_figure(bnn.plots.training_curves(history), args.output_dir, "curves")
+    model.save(args.output_dir / "model.keras")
+    learned = {name: float(getattr(prior, name)) for name in ("sigma_1", "sigma_2", "pi")}
+    metrics = {
+        "prior": learned,
+        **figures(x_test, predictive),
+        "loss": history.history["loss"][-1],
+        "nll": history.history["nll"][-1],
+        "kl": history.history["kl"][-1],
+        "epochs": args.epochs,
+        "seconds": round(seconds, 1),
+        "seed": args.seed,
+        "command": " ".join(["python", *sys.argv]),
+        "versions": reporting.versions(),
+    }
+    reporting.write_json(metrics, args.output_dir / "metrics.json")
+    log.info("learned prior: sigma_1 %.3f, sigma_2 %.3f, pi %.3f", *learned.values())
+    log.info("epistemic standard deviation outside the data: %.1f times that inside", metrics["ratio"])
+
+
+if __name__ == "__main__":
+    reporting.exit_on_error(main)

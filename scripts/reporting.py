@@ -1,0 +1,124 @@
+"""What the scripts share: logs, output directories, figures of merit and pictures of uncertainty."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+
+import tfp_bnn as bnn
+
+log = logging.getLogger("tfp_bnn")
+
+NUM_PICTURES = 10
+
+
+class ScriptError(Exception):
+    """An error that the user can mend; scripts print its message alone."""
+
+
+def set_up_logging() -> None:
+    """Sends the logs to standard error, with the time of day."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
+    log.setLevel(logging.INFO)
+
+
+def exit_on_error(main: Any) -> None:
+    """Runs a script's main function; an error of the user's ends it with one line."""
+    set_up_logging()
+    try:
+        main()
+    except (ScriptError, ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of a prediction on held-out and noise images."""
+    parser.add_argument("--dataset", choices=("mnist", "fashion_mnist", "mnist_sample"), help=DATASET_HELP)
+    parser.add_argument(
+        "--data-dir", help="directory with the data set; without it TFP_BNN_DATA, then Keras's download"
+    )
+    parser.add_argument("--num-draws", type=int, default=50, help="weight draws of a prediction")
+    parser.add_argument("--cutoff", type=float, default=0.5, help="refuse to classify below this probability")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+
+
+DATASET_HELP = "default: MNIST or, if it can't be had, its embedded sample of 5,000 images"
+
+
+def load_dataset(name: str | None, data_dir: str | None) -> bnn.datasets.Dataset:
+    """Returns the data set of a name; without one MNIST or, if that can't be had, its embedded sample."""
+    dataset = bnn.datasets.load(name, data_dir) if name else bnn.datasets.load_default(data_dir)
+    log.info("data: %s from %s", dataset.name, dataset.source)
+    return dataset
+
+
+def noise_images(num_images: int, shape: Sequence[int], seed: int) -> dict[str, np.ndarray]:
+    """Returns images that show nothing, by the name of their noise."""
+    return {
+        "gaussian_noise": bnn.datasets.gaussian_noise(num_images, tuple(shape), seed=seed),
+        "uniform_noise": bnn.datasets.uniform_noise(num_images, tuple(shape), seed=seed),
+    }
+
+
+def uncertainty_metrics(predictive: bnn.Predictive, cutoff: float) -> dict[str, float]:
+    """Returns how unsure a prediction is: means in nats, and the share of images that it refuses to classify."""
+    return {
+        "mean_entropy": float(predictive.entropy().mean()),
+        "mean_mutual_information": float(predictive.mutual_information().mean()),
+        "fraction_refused": float((predictive.mean().max(axis=-1) < cutoff).mean()),
+    }
+
+
+def accuracy_metrics(predictive: bnn.Predictive, labels: np.ndarray, cutoff: float) -> dict[str, float | None]:
+    """Returns how good a prediction is: accuracy, held-out nats, calibration, and accuracy where it did not refuse."""
+    probabilities = predictive.mean()
+    correct, kept = probabilities.argmax(axis=-1) == labels, probabilities.max(axis=-1) >= cutoff
+    log_likelihood = float(predictive.log_prob(labels).mean())
+    return {
+        "accuracy": float(correct.mean()),
+        "log_likelihood": log_likelihood,
+        "nll": -log_likelihood,
+        "ece": _calibration_error(probabilities, labels),
+        "accuracy_of_classified": float(correct[kept].mean()) if kept.any() else None,
+    }
+
+
+def _calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
+    try:
+        return bnn.metrics.expected_calibration_error(probabilities, labels)
+    except ImportError as error:
+        log.warning("no calibration error: %s", error)
+        return None
+
+
+def save_figure(figure: Figure, directory: Path, *names: str) -> None:
+    """Writes a figure as PNG files of these names."""
+    for name in names:
+        figure.savefig(directory / f"{name}.png", dpi=100)
+    log.info("wrote %s", " and ".join(str(directory / f"{name}.png") for name in names))
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Writes a JSON file."""
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    log.info("wrote %s", path)
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions that made a result."""
+    packages = ("keras", keras.backend.backend(), "tensorflow-probability", "numpy")
+    found = {"python": sys.version.split()[0], "tfp_bnn": bnn.__version__, "backend": keras.backend.backend()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

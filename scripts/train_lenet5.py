@@ -1,0 +1,201 @@
+"""Trains a Bayesian LeNet5 on images and shows what it knows and what it does not know.
+
+While it trains, and at the end, it draws the weights 50 times and predicts held-out images and noise images. At the
+end, OUTPUT_DIR holds model.keras, history.csv, metrics.json and, for each picture, one a step and the last one:
+heldout.png, noise.png, weights.png; and curves.png, uncertainty.png.
+"""
+
+import argparse
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import reporting
+from reporting import NUM_PICTURES, ScriptError, log
+
+import tfp_bnn as bnn
+
+RUN_FILES = ("model.keras", "history.csv", "metrics.json", "backup")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Returns the command line's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    reporting.add_prediction_arguments(parser)
+    parser.add_argument("--epochs", type=int, help="stop after so many epochs, if --max-steps does not stop it before")
+    parser.add_argument("--max-steps", type=int, default=6000, help="stop after so many training steps")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam")
+    parser.add_argument("--viz-every", type=int, default=400, help="training steps between pictures")
+    parser.add_argument(
+        "--estimator", choices=("flipout", "reparameterization", "local-reparameterization"), default="flipout"
+    )
+    parser.add_argument("--prior", choices=("normal", "scale-mixture"), default="normal")
+    parser.add_argument("--learn-prior", action="store_true", help="learn the scale mixture, one for all layers")
+    parser.add_argument("--prior-scale", type=float, default=1.0, help="standard deviation of the normal prior")
+    parser.add_argument("--initial-stddev", type=float, default=0.05, help="posterior standard deviation at the start")
+    parser.add_argument("--warmup-epochs", type=float, default=0, help="epochs over which the KL weight rises to 1 / N")
+    parser.add_argument("--num-validation", type=int, help="last training images to hold out; default: one in six")
+    parser.add_argument("--output-dir", type=Path, default=Path("runs/lenet5"))
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the output directory")
+    return parser.parse_args()
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raises ScriptError if something is wrong, before any work is done."""
+    for name in ("max_steps", "batch_size", "viz_every", "num_draws"):
+        if getattr(args, name) < 1:
+            raise ScriptError(f"--{name.replace('_', '-')} must be at least 1. Received: {getattr(args, name)}")
+    if args.learn_prior and args.prior != "scale-mixture":
+        raise ScriptError(f"--learn-prior needs --prior scale-mixture. Received: --prior {args.prior}")
+    if not 0 <= args.cutoff <= 1:
+        raise ScriptError(f"--cutoff must be a probability. Received: {args.cutoff}")
+    held = [name for name in RUN_FILES if (args.output_dir / name).exists()]
+    if held and not args.resume:
+        raise ScriptError(
+            f"{args.output_dir} holds a run already ({', '.join(held)}). Go on with it by --resume, or name another "
+            "--output-dir."
+        )
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+
+
+def make_model(args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> keras.Model:
+    """Returns the Bayesian LeNet5, compiled."""
+    if args.prior == "scale-mixture":
+        prior = bnn.priors.ScaleMixture(sigma_1=1.0, sigma_2=math.exp(-3), pi=0.5, trainable=args.learn_prior)
+    else:
+        prior = bnn.priors.Normal(scale=args.prior_scale)
+    model = bnn.models.lenet5(
+        dataset.x_train.shape[1:],
+        len(dataset.class_names),
+        estimator=args.estimator,
+        prior=prior,
+        posterior=bnn.posteriors.MeanFieldNormal(initial_stddev=args.initial_stddev),
+    )
+    optimizer = keras.optimizers.Adam(args.learning_rate)
+    model.compile(optimizer, loss=bnn.likelihoods.Categorical(), metrics=["accuracy"])
+    return model
+
+
+class Pictures:
+    """Draws the pictures of a training: some held-out images, some noise images, and the weights."""
+
+    def __init__(
+        self, model: keras.Model, args: argparse.Namespace, images: np.ndarray, labels: np.ndarray, names: Any
+    ):
+        self._model = model
+        self._args = args
+        self._images, self._labels, self._names = images[:NUM_PICTURES], labels[:NUM_PICTURES], names
+        self._noise = bnn.datasets.gaussian_noise(NUM_PICTURES, images.shape[1:], seed=args.seed)
+
+    def draw(self, step: int) -> None:
+        """Writes the pictures of a training step, and again as the last ones."""
+        self._draw_predictions("heldout", step, self._images, self._labels)
+        self._draw_predictions("noise", step, self._noise, None)
+        self._save(bnn.plots.weight_posteriors(self._model), "weights", step)
+
+    def _draw_predictions(self, name: str, step: int, images: np.ndarray, labels: np.ndarray | None) -> None:
+        predictive = bnn.predict(self._model, images, self._args.num_draws, seed=self._args.seed)
+        self._save(bnn.plots.predictions(images, predictive, labels, self._names), name, step)
+
+    def _save(self, figure: Any, name: str, step: int) -> None:
+        reporting.save_figure(figure, self._args.output_dir, f"{name}_{step:05d}", name)
+
+
+def train(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets.Dataset) -> bool:
+    """Trains the model; returns whether it went to the end."""
+    held_out = len(dataset.x_train) // 6 if args.num_validation is None else args.num_validation
+    (x_train, y_train), (x_val, y_val) = dataset.split_validation(held_out)
+    pictures = Pictures(model, args, x_val, y_val, dataset.class_names)
+    epochs = math.ceil(args.max_steps / math.ceil(len(x_train) / args.batch_size))
+    log.info("training on %d images, validating on %d, for %d steps", len(x_train), held_out, args.max_steps)
+    try:
+        model.fit(
+            x_train,
+            y_train,
+            batch_size=args.batch_size,
+            epochs=min(epochs, args.epochs or epochs),
+            validation_data=(x_val, y_val),
+            validation_batch_size=1000,
+            # One line an epoch in a log file, a moving bar in a terminal.
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[
+                keras.callbacks.BackupAndRestore(
+                    args.output_dir / "backup", double_checkpoint=True, delete_checkpoint=False
+                ),
+                bnn.callbacks.KLWeight(num_examples=len(x_train), warmup_epochs=args.warmup_epochs),
+                bnn.callbacks.EverySteps(args.viz_every, pictures.draw),
+                bnn.callbacks.EverySteps(args.max_steps, lambda step: setattr(model, "stop_training", True)),
+                keras.callbacks.CSVLogger(args.output_dir / "history.csv", append=args.resume),
+            ],
+        )
+        finished = True
+    except KeyboardInterrupt:
+        log.warning("interrupted; keeping the model as it is")
+        finished = False
+    bnn.callbacks.sync_state(model)
+    model.save(args.output_dir / "model.keras")
+    log.info("wrote %s", args.output_dir / "model.keras")
+    pictures.draw(int(model.optimizer.iterations))
+    return finished
+
+
+def evaluate(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets.Dataset) -> dict[str, Any]:
+    """Returns the figures on test and noise images, and draws them together."""
+    log.info("predicting the test images with %d draws", args.num_draws)
+    test = bnn.predict(model, dataset.x_test, args.num_draws, seed=args.seed)
+    inputs = {"heldout": test}
+    for name, images in reporting.noise_images(1000, dataset.x_test.shape[1:], args.seed).items():
+        inputs[name] = bnn.predict(model, images, args.num_draws, seed=args.seed)
+    reporting.save_figure(bnn.plots.uncertainty(inputs), args.output_dir, "uncertainty")
+    metrics = {name: reporting.uncertainty_metrics(predictive, args.cutoff) for name, predictive in inputs.items()}
+    metrics["heldout"] |= reporting.accuracy_metrics(test, dataset.y_test, args.cutoff)
+    return metrics
+
+
+def main() -> None:
+    """Trains, evaluates, and writes everything down."""
+    args = parse_arguments()
+    check_arguments(args)
+    keras.utils.set_random_seed(args.seed)
+    dataset = reporting.load_dataset(args.dataset, args.data_dir)
+    devices = keras.distribution.list_devices()
+    log.info("Keras %s on %s, devices: %s", keras.__version__, keras.backend.backend(), ", ".join(devices))
+    model = make_model(args, dataset)
+    started = time.perf_counter()
+    finished = train(args, model, dataset)
+    seconds = time.perf_counter() - started
+    history = args.output_dir / "history.csv"
+    if history.exists() and history.stat().st_size:
+        reporting.save_figure(bnn.plots.training_curves(pd.read_csv(history)), args.output_dir, "curves")
+    report = {
+        "dataset": dataset.name,
+        "source": dataset.source,
+        "finished": finished,
+        "steps": int(model.optimizer.iterations),
+        "seconds": round(seconds, 1),
+        "num_draws": args.num_draws,
+        "cutoff": args.cutoff,
+        **evaluate(args, model, dataset),
+        "arguments": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+        "command": " ".join(["python", *sys.argv]),
+        "devices": devices,
+        "versions": reporting.versions(),
+    }
+    reporting.write_json(report, args.output_dir / "metrics.json")
+    held_out = report["heldout"]
+    log.info("test accuracy %.4f, %.4f nats an image", held_out["accuracy"], held_out["log_likelihood"])
+    for name in ("heldout", "gaussian_noise", "uniform_noise"):
+        shares = report[name]
+        log.info(
+            "%s: entropy %.3f nats, %.1f %% refused", name, shares["mean_entropy"], 100 * shares["fraction_refused"]
+        )
+
+
+if __name__ == "__main__":
+    reporting.exit_on_error(main)

@@ -1,0 +1,15 @@
+"""Fixtures of all tests: quiet TensorFlow, and the same random numbers in each test."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+import pytest  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers():
+    keras.utils.set_random_seed(20_151)
+    yield
+    keras.utils.clear_session()
