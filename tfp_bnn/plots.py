@@ -6,6 +6,7 @@ Every function returns a Matplotlib `Figure` and neither shows nor saves it. A n
 
 import functools
 import io
+import itertools
 import math
 import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,9 @@ import pandas as pd
 import seaborn
 from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from tfp_bnn.layers.variational_layer import variational_layers
@@ -29,22 +32,22 @@ _Arguments = ParamSpec("_Arguments")
 
 _BLUE, _ORANGE, _, _RED, *_ = _PALETTE = seaborn.color_palette("colorblind").as_hex()
 _DARK = "0.2"
-_LINE_STYLES = ("-", "--", ":")  # Beyond as many curves as there are colours.
+_LINES = [{"color": color, "ls": style} for style in ("-", "--", ":") for color in _PALETTE]
 _TRUE_CLASS = {"facecolor": _ORANGE, "alpha": 0.25, "lw": 0}
 _STYLE = {"axes.edgecolor": "0.75", "grid.color": "0.92", "legend.framealpha": 0.9}
 
-_MAX_WEIGHTS = 20_000  # A kernel density takes time in proportion to them, and looks the same with more.
+_MAX_WEIGHTS = 10_000  # A kernel density takes time in proportion to them, and looks the same with more.
 _MAX_DRAWN_NETWORKS = 10
 _MAX_NAMED_CLASSES = 20
 
 _TRAINING_PANELS = {
-    "loss": ("Loss, nll + kl_weight · kl", "nats an example"),
-    "nll": ("Negative log-likelihood, nll", "nats an example"),
-    "kl": ("KL divergence, kl", "nats, whole network"),
-    "accuracy": ("Accuracy", "share of examples"),
-    "sparse_categorical_accuracy": ("Accuracy", "share of examples"),
-    "mse": ("Mean squared error", "squared units of the target"),
-    "mean_squared_error": ("Mean squared error", "squared units of the target"),
+    "loss": ("Loss, nll + kl_weight · kl", "Nats an example"),
+    "nll": ("Negative log-likelihood, nll", "Nats an example"),
+    "kl": ("KL divergence, kl", "Nats, whole network"),
+    "accuracy": ("Accuracy", "Share of examples"),
+    "sparse_categorical_accuracy": ("Accuracy", "Share of examples"),
+    "mse": ("Mean squared error", "Squared units of the target"),
+    "mean_squared_error": ("Mean squared error", "Squared units of the target"),
 }
 
 
@@ -57,6 +60,12 @@ class _Figure(Figure):
         return content.getvalue()
 
 
+def _panels(rows: int, columns: int, size: tuple[float, float], **kwargs: Any) -> tuple[Figure, np.ndarray]:
+    """Returns a figure, inches wide and high, and its axes one after the other; a layout engine places them."""
+    figure = _Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
+    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
+
+
 def _themed(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
     """Draws in the style of this module, without changing anyone else's."""
 
@@ -65,8 +74,8 @@ def _themed(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
         with seaborn.axes_style("whitegrid", _STYLE), seaborn.plotting_context("notebook", font_scale=0.85):
             figure = draw(*args, **kwargs)
             # Matplotlib makes ticks when it first needs them, in the style of that time: it must not be later.
-            for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-                axis.get_major_ticks(1)
+            for axes in figure.axes:
+                axes.xaxis.get_major_ticks(1), axes.yaxis.get_major_ticks(1)
             return figure
 
     return themed
@@ -76,7 +85,7 @@ def _themed(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
 def weight_posteriors(model: keras.Model) -> Figure:
     """Draws how the posterior means and standard deviations of a model's weights are distributed, layer by layer.
 
-    Kernel densities, of at most 20,000 weights a tensor. A vertical line stands for weights that are all equal, as
+    Kernel densities, of at most 10,000 weights a tensor. A vertical line stands for weights that are all equal, as
     standard deviations are before training. Layers whose posterior is not Gaussian are left out.
 
     Args:
@@ -95,24 +104,20 @@ def weight_posteriors(model: keras.Model) -> Figure:
     >>> [axes.get_title() for axes in figure.axes]
     ['Posterior means', 'Posterior standard deviations']
     """
-    posteriors = dict(_normal_posteriors(model))
+    # Not a dict: layers of nested models may share a name.
+    posteriors = list(_normal_posteriors(model))
     if not posteriors:
         raise ValueError(
             "There is nothing to draw: no Bayesian layer of the model is built and has a Gaussian posterior. "
             f"Received: model={model!r}"
         )
-    figure = _Figure(figsize=(10, 4), layout="constrained")
-    means, stddevs = figure.subplots(1, 2)
-    styles = [
-        {"color": _PALETTE[curve % len(_PALETTE)], "ls": _LINE_STYLES[curve // len(_PALETTE) % len(_LINE_STYLES)]}
-        for curve in range(len(posteriors))
-    ]
-    _draw_densities(means, [_values(name, posterior.mean) for name, posterior in posteriors.items()], styles)
-    _draw_densities(stddevs, [_values(name, posterior.stddev) for name, posterior in posteriors.items()], styles)
+    figure, (means, stddevs) = _panels(1, 2, (10, 4))
+    _draw_densities(means, [_values(name, posterior.mean) for name, posterior in posteriors])
+    _draw_densities(stddevs, [_values(name, posterior.stddev) for name, posterior in posteriors], least=0)
     means.set(title="Posterior means", xlabel="Mean (units of the weights)", ylabel="Density")
     stddevs.set(title="Posterior standard deviations", xlabel="Standard deviation (units of the weights)", ylabel="")
-    handles = [Line2D([], [], **style) for style in styles]
-    figure.legend(handles, list(posteriors), loc="outside right upper", title="Layer")
+    curves = [Line2D([], [], **line, label=name) for line, (name, _) in zip(itertools.cycle(_LINES), posteriors)]
+    figure.legend(handles=curves, loc="outside right upper", title="Layer")
     return figure
 
 
@@ -149,26 +154,24 @@ def predictions(
     >>> len(figure.axes)
     9
     """
-    _check_categorical("predictive", predictive)
     if not isinstance(max_images, numbers.Integral) or max_images < 1:
         raise ValueError(f"`max_images` must be an integer of at least 1. Received: max_images={max_images!r}")
-    images = _checked_images(images, len(predictive))
-    labels = None if labels is None else _checked_labels(labels, predictive)
-    names = _checked_class_names(class_names, predictive.outputs.shape[-1])
+    _check_categorical("predictive", predictive)
+    images, labels, names = _checked(images, predictive, labels, class_names)
     shown = predictive[: int(max_images)]
-    figure = _Figure(figsize=(9, 0.4 + 1.36 * len(shown)), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.05, hspace=0.01)
-    rows = figure.subplots(len(shown), 3, squeeze=False, width_ratios=(1, 2.6, 2.6))
     draws, mean, stddev = shown.draws, shown.mean(), shown.epistemic_stddev()
     information, entropy = shown.mutual_information(), shown.entropy()
+    figure, rows = _rows_of_panels(len(shown), names)
     for row, (picture, each_draw, together) in enumerate(rows):
-        label = None if labels is None else int(labels[row])
+        label = labels[row]
         _draw_image(picture, images[row], names[mean[row].argmax()], None if label is None else names[label])
         _draw_each_draw(each_draw, draws[:, row])
         _draw_mean(together, mean[row], stddev[row])
-        _label_row_panel(each_draw, f"Mutual information {information[row]:.2f} nats", names, label)
-        _label_row_panel(together, f"Entropy {entropy[row]:.2f} nats", names, label)
-    _label_columns(rows, f"p(class) of {len(draws)} draws, with quartiles", "Mean p(class) ± standard deviation", names)
+        _finish_panel(each_draw, f"Mutual information {information[row]:.2f} nats", label)
+        _finish_panel(together, f"Entropy {entropy[row]:.2f} nats", label)
+    headers = "Image", f"p(class) by draw, n = {len(draws)}, with quartiles", "Mean p(class) ± standard deviation"
+    for axes, header in zip(rows[0], headers, strict=True):
+        axes.annotate(header, (0.5, 1), (0, 26), "axes fraction", "offset points", ha="center", weight="bold")
     return figure
 
 
@@ -195,7 +198,7 @@ def regression(
         A figure with one panel, in units of the input and of the target.
 
     Raises:
-        ValueError: if an array has another shape.
+        ValueError: if an array has another shape, or the prediction another target.
 
     Example:
 
@@ -205,31 +208,30 @@ def regression(
     >>> figure.axes[0].get_xlabel()
     'x (units of the input)'
     """
-    mean = predictive.mean()
-    if mean.shape[1] != 1 or isinstance(predictive.likelihood, Categorical):
-        raise ValueError(f"`predictive` must be of one real target. Received: predictive={predictive!r}")
+    real = isinstance(predictive, Predictive) and not isinstance(predictive.likelihood, Categorical)
+    if not real or predictive.mean().shape[1] != 1:
+        raise ValueError(f"`predictive` must be a Predictive of one real target. Received: {predictive!r}")
     x = _column("x", x)
     y = _column("y", y, len(x))
     x_test = _column("x_test", x_test, len(predictive))
     truth = None if truth is None else _column("truth", truth, len(predictive))
     order = np.argsort(x_test, kind="stable")
-    at, mean, draws = x_test[order], mean[order, 0], predictive.draws[:_MAX_DRAWN_NETWORKS, order, 0]
+    at, draws, mean = x_test[order], predictive.draws[:_MAX_DRAWN_NETWORKS, order, 0], predictive.mean()[order, 0]
     epistemic = predictive.epistemic_stddev()[order, 0]
     total = np.hypot(epistemic, predictive.aleatoric_stddev()[order, 0])
 
-    figure = _Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    _draw_band(axes, at, mean, total, alpha=0.15, label="± 2 standard deviations, with the data's noise")
-    _draw_band(axes, at, mean, epistemic, alpha=0.3, label="± 2 standard deviations, epistemic")
+    figure, (axes,) = _panels(1, 1, (9, 5))
+    for stddev, alpha, of in (total, 0.15, "with the data's noise"), (epistemic, 0.3, "epistemic"):
+        band = {"color": _BLUE, "alpha": alpha, "lw": 0, "label": f"± 2 standard deviations, {of}"}
+        axes.fill_between(at, mean - 2 * stddev, mean + 2 * stddev, **band)
     axes.plot(at, draws.T, color=_BLUE, lw=0.7, alpha=0.6, label=["Draws of the network", *[None] * (len(draws) - 1)])
     axes.plot(at, mean, color=_BLUE, lw=2.2, label="Predictive mean")
     if truth is not None:
         axes.plot(at, truth[order], color=_DARK, lw=1.5, ls="--", label="Truth")
-    seaborn.scatterplot(x=x, y=y, ax=axes, color=_ORANGE, s=26, edgecolor="white", zorder=3, label="Data")
+    axes.scatter(x, y, s=26, color=_ORANGE, edgecolor="white", lw=0.5, zorder=3, label="Data")
     axes.set(title="Predictive distribution", xlabel="x (units of the input)", ylabel="y (units of the target)")
     axes.margins(x=0.01)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    axes.get_legend().remove()
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
@@ -253,17 +255,16 @@ def training_curves(history: keras.callbacks.History | Mapping[str, Sequence[flo
     >>> [axes.get_title() for axes in figure.axes]
     ['Loss, nll + kl_weight · kl', 'Accuracy']
     """
-    table = _history_table(history)
-    names = [name for name in _TRAINING_PANELS if len(_series(table, name)) or len(_series(table, f"val_{name}"))]
+    table = _history_table(history).dropna(axis="columns", how="all")
+    names = [name for name in _TRAINING_PANELS if name in table or f"val_{name}" in table]
     if not names:
         raise ValueError(
-            f"There is nothing to draw: `history` must have one of the columns {', '.join(_TRAINING_PANELS)}. "
-            f"Received: the columns {', '.join(map(str, table.columns)) or '(none)'}"
+            f"There is nothing to draw: `history` must have values of one of {', '.join(_TRAINING_PANELS)}. "
+            f"Received: values of {', '.join(map(str, table)) or 'nothing'}"
         )
-    columns = min(len(names), 2)
+    columns = 2 if len(names) == 4 else min(len(names), 3)
     rows = math.ceil(len(names) / columns)
-    figure = _Figure(figsize=(4.5 * columns, 3.2 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).flat
+    figure, panels = _panels(rows, columns, (4 * columns, 3.2 * rows))
     for panel, name in zip(panels, names, strict=False):
         _draw_training(panel, table, name)
     for panel in panels[len(names) :]:
@@ -299,10 +300,9 @@ def uncertainty(named: Mapping[str, Predictive]) -> Figure:
         raise ValueError("`named` must have at least one predictive distribution. Received: none")
     for name, predictive in named.items():
         _check_categorical(f"named[{name!r}]", predictive)
-    figure = _Figure(figsize=(9, 4), layout="constrained")
-    entropy, probability = figure.subplots(1, 2, sharey=True)
-    for curve, (name, predictive) in enumerate(named.items()):
-        style = {"color": _PALETTE[curve % len(_PALETTE)], "lw": 2, "label": f"{name} ({len(predictive):,})"}
+    figure, (entropy, probability) = _panels(1, 2, (9, 4), sharey=True)
+    for line, (name, predictive) in zip(itertools.cycle(_LINES), named.items()):
+        style = {**line, "lw": 2, "label": f"{name} ({len(predictive):,})"}
         seaborn.ecdfplot(x=predictive.entropy(), ax=entropy, **style)
         seaborn.ecdfplot(x=predictive.mean().max(axis=-1), ax=probability, **style)
     classes = max(predictive.outputs.shape[-1] for predictive in named.values())
@@ -336,16 +336,16 @@ def _values(name: str, tensor: Any) -> np.ndarray:
     return np.random.default_rng(0).permutation(values)[:_MAX_WEIGHTS]
 
 
-def _draw_densities(axes: Axes, tensors: Sequence[np.ndarray], styles: Sequence[Mapping[str, Any]]) -> None:
+def _draw_densities(axes: Axes, tensors: Sequence[np.ndarray], least: float | None = None) -> None:
     # Equal but for rounding: such weights have no density.
     equal = [np.ptp(values) <= 1e-6 * np.abs(values).max() for values in tensors]
-    for curve, (values, style) in enumerate(zip(tensors, styles, strict=True)):
-        if equal[curve]:
-            # Lines in one place, as all standard deviations are before training, show in turn.
-            style = {**style, "ls": (3 * curve, (3, 3 * len(tensors) - 3))} if len(tensors) > 1 else style
-            axes.plot([values[0]] * 2, [0, 1], transform=axes.get_xaxis_transform(), lw=2.5, **style)
-        else:
-            seaborn.kdeplot(x=values, ax=axes, cut=2, **style)
+    for curve, (values, style) in enumerate(zip(tensors, itertools.cycle(_LINES))):
+        if not equal[curve]:
+            seaborn.kdeplot(x=values, ax=axes, cut=2, clip=(least, None), **style)
+            continue
+        # Lines in one place, as all standard deviations are before training, show in turn.
+        dashes = (3 * curve, (3, 3 * len(tensors) - 3)) if len(tensors) > 1 else "-"
+        axes.plot([values[0]] * 2, [0, 1], transform=axes.get_xaxis_transform(), lw=2.5, **{**style, "ls": dashes})
     if all(equal):
         axes.set_yticks([])
 
@@ -360,29 +360,45 @@ def _check_categorical(name: str, predictive: Any) -> None:
         raise ValueError(f"`{name}` must be of at least one input. Received: {predictive!r}")
 
 
-def _checked_images(images: np.ndarray, count: int) -> np.ndarray:
+def _checked(
+    images: np.ndarray, predictive: Predictive, labels: np.ndarray | None, class_names: Sequence[str] | None
+) -> tuple[np.ndarray, list[int | None], list[str]]:
+    """Returns images, true classes and names of the classes, if they fit."""
+    _, count, classes = predictive.outputs.shape
     images = np.asarray(images)
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
-        raise ValueError(f"`images` must be [n, height, width] or [..., 1 or 3]. Received: shape {images.shape}")
-    if len(images) != count:
+    if images.ndim < 3 or images.shape[3:] not in ((), (1,), (3,)) or len(images) != count:
         raise ValueError(
-            f"There must be as many images as predictions. Received: {len(images)} images, {count} predictions"
+            f"`images` must be [{count}, height, width], or with 1 or 3 channels last. Received: shape {images.shape}"
         )
-    return images
-
-
-def _checked_labels(labels: np.ndarray, predictive: Predictive) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.shape not in ((len(predictive),), (len(predictive), 1)):
-        raise ValueError(f"`labels` must be one for each of {len(predictive)} images. Received: shape {labels.shape}")
-    return predictive.likelihood.check_targets(predictive.outputs, labels).ravel()
-
-
-def _checked_class_names(class_names: Sequence[str] | None, classes: int) -> list[str]:
     names = list(map(str, range(classes) if class_names is None else class_names))
     if len(names) != classes:
         raise ValueError(f"`class_names` must name {classes} classes. Received: {len(names)} names")
-    return names
+    if labels is None:
+        return images, [None] * count, names
+    labels = predictive.likelihood.check_targets(predictive.outputs, _column("labels", labels, count))
+    return images, labels.astype(int).tolist(), names
+
+
+def _rows_of_panels(count: int, names: Sequence[str]) -> tuple[Figure, np.ndarray]:
+    """Returns a figure and its axes [count, 3], with the classes named below the panels."""
+    # Margins in inches, since a layout engine takes longer here than all the drawing.
+    panel, gap, top, bottom = 0.88, 0.5, 0.58, 0.35
+    named, longest = len(names) <= _MAX_NAMED_CLASSES, max(map(len, names))
+    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if named and longest > 3 else {}
+    bottom += 0.05 * longest if slanted else 0
+    height = top + count * panel + (count - 1) * gap + bottom
+    figure = _Figure(figsize=(9, height))
+    margins = {"left": 0.02, "right": 0.98, "top": 1 - top / height, "bottom": bottom / height}
+    spaces = {"hspace": gap / panel, "wspace": 0.11, "width_ratios": (1, 2.9, 2.9)}
+    rows = figure.subplots(count, 3, squeeze=False, gridspec_kw={**margins, **spaces})
+    for axes in rows[:, 1:].flat:
+        axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(0, 1), yticks=(0, 0.5, 1))
+        axes.grid(visible=False, axis="x")
+        axes.tick_params(labelsize="small", pad=2)
+        if named:
+            axes.set_xticks(range(len(names)), names, **slanted)
+        axes.tick_params(labelbottom=not slanted or axes in rows[-1], labelleft=axes in rows[:, 1])
+    return figure, rows
 
 
 def _as_picture(image: np.ndarray) -> np.ndarray:
@@ -399,51 +415,32 @@ def _draw_image(axes: Axes, image: np.ndarray, predicted: str, true: str | None)
     axes.set(xticks=[], yticks=[])
     axes.set_xlabel(f"predicted {predicted}", fontsize="small", color=_DARK if true in (None, predicted) else _RED)
     if true is not None:
-        axes.set_title(f"true {true}", fontsize="small", bbox={**_TRUE_CLASS, "pad": 1.5})
+        axes.set_title(f"true {true}", fontsize="small", y=1, bbox={**_TRUE_CLASS, "pad": 1.5})
 
 
 def _draw_each_draw(axes: Axes, probabilities: np.ndarray) -> None:
-    """Draws [draws, classes] as points, side by side in the order of the draws, with quartiles on top."""
+    """Draws [draws, classes] as points, side by side in the order of the draws, in boxes from quartile to quartile."""
     draws, classes = probabilities.shape
-    at = np.arange(classes) + np.linspace(-0.3, 0.3, draws)[:, np.newaxis]
-    axes.scatter(at, probabilities, s=5, color=_BLUE, alpha=0.5, lw=0, clip_on=False)
-    line = {"color": _DARK, "lw": 0.9}
-    axes.boxplot(
-        probabilities,
-        positions=np.arange(classes),
-        widths=0.7,
-        manage_ticks=False,
-        showfliers=False,
-        showcaps=False,
-        **{f"{part}props": line for part in ("box", "whisker", "median")},
-    )
+    at = np.arange(classes)
+    beside = 0.6 * ((np.arange(draws) + 0.5) / draws - 0.5)
+    axes.scatter(at + beside[:, np.newaxis], probabilities, s=5, color=_BLUE, alpha=0.5, lw=0, clip_on=False)
+    low, median, high = np.quantile(probabilities, (0.25, 0.5, 0.75), axis=0)
+    left, right = at - 0.35, at + 0.35
+    # One stroke a class: along the median, around the box, and back to the median.
+    stroke = [(left, median), (right, median), (right, high), (left, high), (left, low), (right, low), (right, median)]
+    axes.add_collection(LineCollection(np.moveaxis(stroke, -1, 0), colors=_DARK, lw=0.9), autolim=False)
 
 
 def _draw_mean(axes: Axes, mean: np.ndarray, stddev: np.ndarray) -> None:
-    error = {"ecolor": _DARK, "elinewidth": 1.1, "capsize": 2.5}
+    error = {"ecolor": _DARK, "elinewidth": 1.1, "capsize": 2.5 if len(mean) <= _MAX_NAMED_CLASSES else 0}
     axes.bar(np.arange(len(mean)), mean, yerr=stddev, width=0.7, color=_BLUE, alpha=0.85, lw=0, error_kw=error)
 
 
-def _label_row_panel(axes: Axes, title: str, names: Sequence[str], label: int | None) -> None:
-    axes.set_title(title, fontsize="small", loc="left")
-    axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(0, 1), yticks=(0, 0.5, 1))
-    axes.grid(visible=False, axis="x")
-    axes.tick_params(labelsize="small", pad=2)
-    if len(names) <= _MAX_NAMED_CLASSES:
-        axes.set_xticks(range(len(names)), names)
+def _finish_panel(axes: Axes, title: str, label: int | None) -> None:
+    # A title whose height is given spares Matplotlib a search for it among all ticks.
+    axes.set_title(title, fontsize="small", loc="left", y=1)
     if label is not None:
         axes.axvspan(label - 0.5, label + 0.5, **_TRUE_CLASS, zorder=0)
-
-
-def _label_columns(rows: np.ndarray, each_draw: str, together: str, names: Sequence[str]) -> None:
-    for axes, title in zip(rows[0], ("Image", each_draw, together), strict=True):
-        axes.annotate(title, (0.5, 1), (0, 22), "axes fraction", "offset points", ha="center", weight="bold")
-    long = max(map(len, names)) > 3 and len(names) <= _MAX_NAMED_CLASSES
-    for axes in rows[:, 1:].flat:
-        if long and axes not in rows[-1]:
-            axes.tick_params(labelbottom=False)
-        elif long:
-            axes.tick_params(axis="x", labelrotation=60)
 
 
 # Regression.
@@ -455,10 +452,6 @@ def _column(name: str, values: np.ndarray, length: int | None = None) -> np.ndar
         n = "n" if length is None else length
         raise ValueError(f"`{name}` must be [{n}] or [{n}, 1]. Received: shape {values.shape}")
     return values.ravel()
-
-
-def _draw_band(axes: Axes, x: np.ndarray, mean: np.ndarray, stddev: np.ndarray, **style: Any) -> None:
-    axes.fill_between(x, mean - 2 * stddev, mean + 2 * stddev, color=_BLUE, lw=0, **style)
 
 
 # Training.
@@ -481,19 +474,14 @@ def _history_table(history: Any) -> pd.DataFrame:
     return table.set_axis(np.asarray(epochs) + 1, axis="index")
 
 
-def _series(table: pd.DataFrame, name: str) -> pd.Series:
-    """Returns the epochs that have a value."""
-    return table.get(name, pd.Series(dtype="float64")).dropna()
-
-
 def _draw_training(axes: Axes, table: pd.DataFrame, name: str) -> None:
     marker = "o" if len(table) <= 30 else None
     for column, label, color in ((name, "training", _BLUE), (f"val_{name}", "validation", _ORANGE)):
-        series = _series(table, column)
-        if len(series):
+        if column in table:
+            series = table[column].dropna()  # Not every epoch need have a validation.
             axes.plot(series.index, series, color=color, label=label, marker=marker, ms=4)
     title, unit = _TRAINING_PANELS[name]
-    axes.set(title=title, xlabel="Epoch", ylabel=unit[0].upper() + unit[1:])
+    axes.set(title=title, xlabel="Epoch", ylabel=unit)
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, nbins=8))
     if name == "kl":
         axes.yaxis.set_major_formatter(ticker.EngFormatter(sep=""))

@@ -2,7 +2,7 @@
 
 import abc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +19,8 @@ KL_WEIGHT_MISSING = (
     "beside the data. Write model.fit(..., callbacks=[tfp_bnn.callbacks.KLWeight(num_examples=len(x_train))]), which "
     "sets 1 / num_examples in all layers, or pass kl_weight=1 / num_examples to each layer. "
 )
+
+_SEED_STATE = "seed_state"
 
 
 class VariationalLayer(keras.layers.Layer, abc.ABC):
@@ -131,9 +133,15 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         self._kl_weight.assign(value)
         self._has_kl_weight = True
 
+    def save_own_variables(self, store: MutableMapping[str, Any]) -> None:
+        """Saves the variables, and how far the noise has come: Keras leaves the state of seed generators out."""
+        super().save_own_variables(store)
+        store[_SEED_STATE] = self.seed_generator.state
+
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
-        """Loads the variables; the KL weight that they were trained with is set then, if one was."""
-        super().load_own_variables(store)
+        """Loads what was saved; the KL weight of that training is set then, if one was."""
+        self.seed_generator.state.assign(store[_SEED_STATE])
+        super().load_own_variables({name: store[name] for name in set(store.keys()) - {_SEED_STATE}})
         self._has_kl_weight = math.isfinite(float(self._kl_weight.value))
 
     def get_config(self) -> dict[str, Any]:

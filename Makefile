@@ -1,0 +1,42 @@
+# make demo: sets up, trains the Bayesian LeNet5 for a few hundred steps, and leaves plots in runs/demo.
+# make test: sets up and runs the tests on both backends.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo demo-regression train test test-tensorflow test-jax lint clean
+
+demo: $(VENV)/ready
+	rm -rf runs/demo
+	$(BIN)/python scripts/train_lenet5.py --max-steps 600 --viz-every 200 --output-dir runs/demo
+
+demo-regression: $(VENV)/ready
+	$(BIN)/python scripts/regression.py
+
+train: $(VENV)/ready
+	$(BIN)/python scripts/train_lenet5.py
+
+test: lint test-tensorflow test-jax
+
+lint: $(VENV)/ready-to-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test-tensorflow test-jax: test-%: $(VENV)/ready-to-test
+	KERAS_BACKEND=$* $(BIN)/python -m pytest
+
+$(VENV)/ready: requirements.txt pyproject.toml
+	@echo "Setting up $(VENV): some minutes the first time ..."
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --progress-bar on --editable .
+	touch $@
+
+$(VENV)/ready-to-test: $(VENV)/ready
+	$(BIN)/python -m pip install --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,104 @@
+"""Saving and loading: the same posterior, the same shared prior, the same predictions."""
+
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+import tfp_bnn as bnn
+
+X = np.random.default_rng(0).normal(size=(12, 6, 6, 2)).astype("float32")
+Y = np.arange(12) % 3
+
+
+def make_model():
+    prior = bnn.priors.ScaleMixture(1.0, 0.1, 0.3, trainable=True)
+    posterior = bnn.posteriors.MeanFieldNormal(0.02, mean_initializer="glorot_uniform")
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            bnn.layers.Conv2DFlipout(4, 3, strides=2, groups=2, activation="relu", prior=prior, posterior=posterior),
+            keras.layers.Flatten(),
+            bnn.layers.DenseLocalReparameterization(5, "tanh", prior=prior, bias_posterior=posterior),
+            bnn.layers.DenseVariational(3, prior=prior, seed=9),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.01), loss=bnn.likelihoods.Categorical(), metrics=["accuracy"])
+    return model
+
+
+@pytest.fixture
+def trained():
+    model = make_model()
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[bnn.callbacks.KLWeight(num_examples=len(X))])
+    return model
+
+
+def assert_same(model, loaded):
+    for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    predictives = [
+        bnn.predict(m, X, num_draws=5, seed=1, likelihood=bnn.likelihoods.Categorical()) for m in (model, loaded)
+    ]
+    np.testing.assert_allclose(predictives[0].draws, predictives[1].draws, rtol=1e-5, atol=1e-6)
+
+
+def test_a_saved_model_is_the_same_model_and_goes_on_training(trained, tmp_path):
+    trained.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert_same(trained, loaded)
+    assert isinstance(loaded.loss, bnn.likelihoods.Categorical)
+    assert loaded.layers[0].kl_weight == pytest.approx(1 / len(X))
+    for ours, theirs in zip(trained.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs))
+    for model in (trained, loaded):  # no callback: the KL weight was saved
+        model.fit(X, Y, epochs=1, shuffle=False, verbose=0)
+    for ours, theirs in zip(trained.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_a_shared_learned_prior_is_still_shared_after_loading(trained, tmp_path):
+    trained.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    priors = {
+        id(prior) for layer in bnn.layers.variational_layers(loaded) for _, prior in layer.random_weights.values()
+    }
+    # One prior of all kernels and one of the bias, which has the default.
+    assert len(priors) == 2
+    assert len(loaded.trainable_variables) == len(trained.trainable_variables)
+    learned, restored = trained.layers[0].prior, loaded.layers[0].prior
+    assert float(learned.sigma_1) == float(restored.sigma_1) != pytest.approx(1.0, abs=1e-5)
+
+
+def test_weights_alone_can_be_saved(trained, tmp_path):
+    trained.save_weights(tmp_path / "model.weights.h5")
+    other = make_model()
+    other.load_weights(tmp_path / "model.weights.h5")
+    assert_same(trained, other)
+    assert other.layers[0].kl_weight == pytest.approx(1 / len(X))
+
+
+def test_a_config_holds_data_only(trained, tmp_path):
+    trained.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        config = json.loads(archive.read("config.json"))
+    assert "__lambda__" not in json.dumps(config)
+
+
+@pytest.mark.parametrize("index", [0, 2, 3])
+def test_a_layer_made_from_its_config_has_that_config(trained, index):
+    layer = trained.layers[index]
+    again = type(layer).from_config(layer.get_config())
+    assert again.get_config().keys() == layer.get_config().keys()
+    plain = {name: value for name, value in layer.get_config().items() if isinstance(value, int | float | str)}
+    assert plain.items() <= again.get_config().items()
+
+
+def test_a_file_that_is_cut_off_does_not_load(trained, tmp_path):
+    path = tmp_path / "model.keras"
+    trained.save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(Exception, match=r"(?i)file|zip"):
+        keras.saving.load_model(path)

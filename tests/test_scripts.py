@@ -1,0 +1,131 @@
+"""The scripts, run as a user runs them, briefly."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+
+def command(script, *arguments):
+    return [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
+
+
+def run(script, *arguments):
+    return subprocess.run(command(script, *arguments), capture_output=True, text=True, check=False)
+
+
+TRAIN = ("--dataset", "mnist_sample", "--max-steps", "30", "--viz-every", "20", "--num-draws", "5")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("trained")
+    result = run("train_lenet5.py", *TRAIN, "--learn-prior", "--prior", "scale-mixture", "--output-dir", directory)
+    assert result.returncode == 0, result.stderr
+    return directory, result
+
+
+def test_training_leaves_a_model_figures_and_pictures(trained):
+    directory, result = trained
+    pictures = {f"{name}{step}.png" for name in ("heldout", "noise", "weights") for step in ("", "_00020", "_00030")}
+    files = {"model.keras", "history.csv", "metrics.json", "curves.png", "uncertainty.png"} | pictures
+    assert files <= {path.name for path in directory.iterdir()}
+    report = json.loads((directory / "metrics.json").read_text())
+    assert report["finished"]
+    assert report["steps"] == 30
+    assert report["dataset"] == "mnist_sample"
+    assert 0.3 < report["heldout"]["accuracy"] <= 1  # chance is 0.1
+    assert report["heldout"]["nll"] == -report["heldout"]["log_likelihood"] > 0
+    for name in ("heldout", "gaussian_noise", "uniform_noise"):
+        assert 0 < report[name]["mean_mutual_information"] < report[name]["mean_entropy"] < 2.31
+        assert 0 <= report[name]["fraction_refused"] <= 1
+    header, *rows = (directory / "history.csv").read_text().split()
+    assert {"loss", "nll", "kl", "val_loss", "val_nll", "val_kl"} <= set(header.split(","))
+    assert len(rows) == 2
+    assert "devices:" in result.stderr
+
+
+def test_a_run_is_not_overwritten_but_can_be_resumed(trained):
+    directory, _ = trained
+    again = run("train_lenet5.py", *TRAIN, "--output-dir", directory)
+    assert again.returncode == 1
+    assert "holds a run already" in again.stderr
+    assert "Traceback" not in again.stderr
+    longer = ("--max-steps", "60", "--learn-prior", "--prior", "scale-mixture", "--resume", "--output-dir", directory)
+    resumed = run("train_lenet5.py", *TRAIN, *longer)
+    assert resumed.returncode == 0, resumed.stderr
+    report = json.loads((directory / "metrics.json").read_text())
+    assert report["steps"] == 60
+    assert len((directory / "history.csv").read_text().split()) == 1 + 2 + 2  # epochs 1, 2 and, resumed, 3 and 4
+
+
+def test_a_saved_model_can_be_looked_at_again(trained, tmp_path):
+    directory, _ = trained
+    arguments = ("--dataset", "mnist_sample", "--num-draws", "5", "--num-noise", "20", "--output-dir", tmp_path)
+    result = run("plot_uncertainty.py", directory / "model.keras", *arguments)
+    assert result.returncode == 0, result.stderr
+    names = {"heldout.png", "noise.png", "weights.png", "uncertainty.png", "uncertainty.json"}
+    assert names == {path.name for path in tmp_path.iterdir()}
+    metrics = json.loads((tmp_path / "uncertainty.json").read_text())
+    assert 0.3 < metrics["heldout"]["accuracy"] <= 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_interrupted_training_leaves_a_usable_model(tmp_path):
+    arguments = (*TRAIN[:2], "--max-steps", "100000", "--viz-every", "10", "--num-draws", "5", "--output-dir", tmp_path)
+    with subprocess.Popen(
+        command("train_lenet5.py", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "weights_00010.png").exists() and time.monotonic() < deadline and run.poll() is None:
+            time.sleep(0.2)
+        time.sleep(1)
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=120)
+    assert run.returncode == 0, errors.decode()
+    assert (tmp_path / "model.keras").is_file()
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert not report["finished"]
+    assert report["steps"] >= 10
+
+
+def test_the_regression_is_unsure_where_there_are_no_data(tmp_path):
+    result = run("regression.py", "--output-dir", tmp_path)
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["ratio"] > 2
+    assert metrics["rmse_inside"] < 2
+    assert metrics["prior"]["sigma_1"] != pytest.approx(1.0, abs=1e-3)
+    assert {"regression.png", "curves.png", "model.keras"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--learn-prior",), "--learn-prior needs --prior scale-mixture"),
+        (("--num-draws", "0"), "--num-draws must be at least 1. Received: 0"),
+        (("--cutoff", "1.5"), "--cutoff must be a probability. Received: 1.5"),
+        (("--dataset", "mnist", "--data-dir", "nowhere"), "nowhere"),
+        (("--estimator", "dropout"), "invalid choice: 'dropout'"),
+    ],
+)
+def test_wrong_arguments_get_one_clear_error(arguments, message, tmp_path):
+    result = run("train_lenet5.py", *arguments, "--output-dir", tmp_path)
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("script", ["train_lenet5.py", "plot_uncertainty.py", "regression.py"])
+def test_every_script_says_what_it_does(script):
+    result = run(script, "--help")
+    assert result.returncode == 0
+    assert "OUTPUT_DIR" in result.stdout
+    assert "--seed" in result.stdout
