@@ -5,10 +5,10 @@ regression.png, curves.png, model.keras and metrics.json with the learned prior'
 """
 
 import argparse
+import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,18 +19,20 @@ import tfp_bnn as bnn
 
 NOISE_STDDEV = 1.0
 NUM_POINTS = 32
+# Keras spends more on the start of an epoch than on a step with all the points, so an epoch has many such steps.
+STEPS_PER_EPOCH = 50
 
 
 def parse_arguments() -> argparse.Namespace:
     """Returns the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=1500)
-    parser.add_argument("--learning-rate", type=float, default=0.03, help="of Adam")
+    parser.add_argument("--steps", type=int, default=3000, help="training steps, each with all points")
+    parser.add_argument("--learning-rate", type=float, default=0.03, help="of Adam at the start; it falls to 0")
     parser.add_argument("--num-draws", type=int, default=500, help="weight draws of the prediction")
     parser.add_argument("--output-dir", type=Path, default=Path("runs/regression"))
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
     args = parser.parse_args()
-    for name in ("epochs", "num_draws"):
+    for name in ("steps", "num_draws"):
         if getattr(args, name) < 1:
             raise ScriptError(f"--{name.replace('_', '-')} must be at least 1. Received: {getattr(args, name)}")
     return args
@@ -48,17 +50,19 @@ def make_data(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x.astype("float32"), (sinusoid(x) + noise).astype("float32")
 
 
-def make_model(prior: bnn.priors.Prior, learning_rate: float) -> keras.Model:
+def make_model(prior: bnn.priors.Prior, args: argparse.Namespace) -> keras.Model:
     """Returns the network, compiled; its three layers share the prior."""
+    decay = keras.optimizers.schedules.CosineDecay(args.learning_rate, args.steps)
+    posterior = bnn.posteriors.MeanFieldNormal(initial_stddev=0.02, mean_initializer="glorot_normal")
     model = keras.Sequential(
         [
             keras.Input((1,)),
-            bnn.layers.DenseVariational(20, activation="relu", prior=prior),
-            bnn.layers.DenseVariational(20, activation="relu", prior=prior),
-            bnn.layers.DenseVariational(1, prior=prior),
+            bnn.layers.DenseVariational(20, posterior, prior, activation="relu"),
+            bnn.layers.DenseVariational(20, posterior, prior, activation="relu"),
+            bnn.layers.DenseVariational(1, posterior, prior),
         ]
     )
-    model.compile(keras.optimizers.Adam(learning_rate), loss=bnn.likelihoods.Normal(scale=NOISE_STDDEV))
+    model.compile(keras.optimizers.Adam(decay), loss=bnn.likelihoods.Normal(scale=NOISE_STDDEV))
     return model
 
 
@@ -82,16 +86,23 @@ def main() -> None:
     keras.utils.set_random_seed(args.seed)
     x, y = make_data(args.seed)
     prior = bnn.priors.ScaleMixture(sigma_1=1.0, sigma_2=0.1, pi=0.2, trainable=True)
-    model = make_model(prior, args.learning_rate)
-    log.info("training on %d points for %d epochs", len(x), args.epochs)
-
-    def report(step: int) -> None:
-        log.info("epoch %d of %d", step, args.epochs)
-
-    callbacks: list[Any] = [bnn.callbacks.KLWeight(num_examples=len(x))]
-    callbacks.append(bnn.callbacks.EverySteps(max(args.epochs // 10, 1), report))
+    model = make_model(prior, args)
+    epochs = math.ceil(args.steps / STEPS_PER_EPOCH)
+    log.info("training on %d points for %d steps", len(x), epochs * STEPS_PER_EPOCH)
     started = time.perf_counter()
-    history = model.fit(x, y, batch_size=len(x), epochs=args.epochs, verbose=0, callbacks=callbacks)
+    history = model.fit(
+        np.tile(x, (STEPS_PER_EPOCH, 1)),
+        np.tile(y, (STEPS_PER_EPOCH, 1)),
+        batch_size=NUM_POINTS,
+        shuffle=False,
+        epochs=epochs,
+        verbose=0,
+        callbacks=[
+            # Fit first, then pay for it: without the warm-up the prior shrinks and most units die.
+            bnn.callbacks.KLWeight(num_examples=NUM_POINTS, warmup_epochs=epochs / 2),
+            bnn.callbacks.EverySteps(500, lambda step: log.info("step %d", step)),
+        ],
+    )
     seconds = time.perf_counter() - started
 
     x_test = np.linspace(-1.5, 1.5, 301, dtype="float32").reshape(-1, 1)
@@ -107,7 +118,7 @@ def main() -> None:
         "loss": history.history["loss"][-1],
         "nll": history.history["nll"][-1],
         "kl": history.history["kl"][-1],
-        "epochs": args.epochs,
+        "steps": epochs * STEPS_PER_EPOCH,
         "seconds": round(seconds, 1),
         "seed": args.seed,
         "command": " ".join(["python", *sys.argv]),

@@ -236,7 +236,7 @@ def test_copies_of_an_input_get_the_same_draws_from_a_network_of_all_kinds():
                 3, 2, activation="relu", posterior=POSTERIOR, bias_posterior=POSTERIOR
             ),
             keras.layers.Flatten(),
-            *[layer(5, "tanh", posterior=POSTERIOR) for layer in LAYERS],
+            *[layer(5, activation="tanh", posterior=POSTERIOR) for layer in LAYERS],
         ]
     )
     x = np.repeat(inputs(1, 8).reshape(1, 4, 2), 7, axis=0)

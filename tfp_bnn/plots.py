@@ -75,7 +75,8 @@ def _themed(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
             figure = draw(*args, **kwargs)
             # Matplotlib makes ticks when it first needs them, in the style of that time: it must not be later.
             for axes in figure.axes:
-                axes.xaxis.get_major_ticks(1), axes.yaxis.get_major_ticks(1)
+                axes.xaxis.get_major_ticks(1)
+                axes.yaxis.get_major_ticks(1)
             return figure
 
     return themed
