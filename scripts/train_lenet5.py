@@ -90,11 +90,15 @@ class Pictures:
     ):
         self._model = model
         self._args = args
+        self._last = -1
         self._images, self._labels, self._names = images[:NUM_PICTURES], labels[:NUM_PICTURES], names
         self._noise = bnn.datasets.gaussian_noise(NUM_PICTURES, images.shape[1:], seed=args.seed)
 
     def draw(self, step: int) -> None:
-        """Writes the pictures of a training step, and again as the last ones."""
+        """Writes the pictures of a training step, and again as the last ones, unless they are there."""
+        if step == self._last:
+            return
+        self._last = step
         self._draw_predictions("heldout", step, self._images, self._labels)
         self._draw_predictions("noise", step, self._noise, None)
         self._save(bnn.plots.weight_posteriors(self._model), "weights", step)
