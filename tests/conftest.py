@@ -11,5 +11,3 @@ import pytest
 @pytest.fixture(autouse=True)
 def _same_random_numbers():
     keras.utils.set_random_seed(20_151)
-    yield
-    keras.utils.clear_session()

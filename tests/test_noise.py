@@ -9,7 +9,10 @@ from tfp_bnn.noise import Noise, counted
 STANDARD_ERRORS = 5
 NUM_DRAWS = 200_000
 TENSORFLOW = keras.backend.backend() == "tensorflow"
+DTYPES = ["float16", "bfloat16", "float32"] + ["float64"] * TENSORFLOW
+WIDEST = DTYPES[-1]
 
+dtypes = pytest.mark.parametrize("dtype", DTYPES)
 modes = pytest.mark.parametrize("mode", ["eager", "compiled", "XLA"] if TENSORFLOW else ["eager", "compiled"])
 
 
@@ -26,11 +29,19 @@ def compiled(function, mode, signature=None):
     return jax.jit(function)
 
 
-def draw(function, mode, seed=(3, 0)):
-    """Returns what a function makes of the noise of one seed, as float64."""
-    seed = keras.ops.convert_to_tensor(np.array(seed, "int32"))
-    draws = compiled(lambda seed: function(counted(seed)), mode)(seed)
-    return keras.tree.map_structure(lambda draw: keras.ops.convert_to_numpy(draw).astype("float64"), draws)
+def drawer(function, mode):
+    """Returns the function of a seed that gives, as float64, what a function makes of the noise of that seed."""
+    function_of_seed = compiled(lambda seed: function(counted(seed)), mode)
+
+    def draw_at(*seed):
+        draws = function_of_seed(keras.ops.convert_to_tensor(np.array(seed, "int32")))
+        return keras.tree.map_structure(lambda draw: keras.ops.convert_to_numpy(draw).astype("float64"), draws)
+
+    return draw_at
+
+
+def draw(function, mode):
+    return drawer(function, mode)(3, 0)
 
 
 def assert_zero(error, variance, num_draws=NUM_DRAWS):
@@ -38,14 +49,18 @@ def assert_zero(error, variance, num_draws=NUM_DRAWS):
     assert np.abs(error).max() < STANDARD_ERRORS * np.sqrt(variance / num_draws)
 
 
-@modes
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+# FAILS for 16 bits on JAX, and on TensorFlow with XLA: generators that are asked for so few bits are too coarse. On JAX
+# in bfloat16 there are 128 distinct values, of mean -0.010, none beyond 2.9; XLA's have variance 1.011 in float16 and
+# 0.994 in bfloat16. Drawing in float32 and rounding mends all of them.
+@dtypes
+@pytest.mark.parametrize("mode", ["eager", "XLA" if TENSORFLOW else "compiled"])
 def test_normals_have_the_moments_of_the_standard_normal(mode, dtype):
-    z = draw(lambda noise: noise.normal((NUM_DRAWS,), dtype), mode)
-    assert_zero(z.mean(), 1)
-    assert_zero(np.square(z).mean() - 1, 2)
-    assert_zero((z**3).mean(), 15)
-    assert_zero((z**4).mean() - 3, 96)
+    num_draws = 2_000_000
+    z = draw(lambda noise: keras.ops.cast(noise.normal((num_draws,), dtype), WIDEST), mode)
+    assert_zero(z.mean(), 1, num_draws)
+    assert_zero(np.square(z).mean() - 1, 2, num_draws)
+    assert_zero((z**3).mean(), 15, num_draws)
+    assert_zero((z**4).mean() - 3, 96, num_draws)
 
 
 @modes
@@ -85,7 +100,7 @@ def test_a_seed_repeats_the_draws_and_every_draw_is_another(method):
 
 
 @pytest.mark.parametrize("method", ["normal", "signs"])
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", *(["float64"] if TENSORFLOW else [])])
+@dtypes
 @modes
 def test_draws_have_the_shape_and_dtype_asked_for(method, dtype, mode):
     seed = keras.ops.convert_to_tensor(np.array([1, 2], "int32"))
@@ -116,21 +131,20 @@ def test_a_compiled_function_takes_batches_of_any_size(mode):
 
 @modes
 def test_counted_noise_repeats_itself_and_differs_for_other_seeds_and_counts(mode):
-    def sequence(noise):
-        return keras.ops.stack([noise.normal((20,)), noise.signs((20,)), noise.normal((20,))])
-
-    first = draw(sequence, mode, (7, 40))
-    np.testing.assert_array_equal(first, draw(sequence, mode, (7, 40)))
+    sequence = drawer(lambda n: keras.ops.stack([n.normal((20,)), n.signs((20,)), n.normal((20,))]), mode)
+    first = sequence(7, 40)
+    np.testing.assert_array_equal(first, sequence(7, 40))
     assert np.abs(first[0] - first[2]).min() > 0
     for seed in ((8, 40), (7, 43), (40, 7), (0, 0)):
-        assert np.abs(first - draw(sequence, mode, seed))[[0, 2]].min() > 0
+        assert np.abs(first - sequence(*seed))[[0, 2]].min() > 0
 
 
 @modes
 def test_counted_noise_takes_the_next_count_for_each_draw(mode):
-    counts = draw(lambda noise: keras.ops.stack([noise.normal((20,)) for _ in range(4)]), mode, (7, 40))
+    counts = draw(lambda noise: keras.ops.stack([noise.normal((20,)) for _ in range(4)]), mode)
+    first = drawer(lambda noise: noise.normal((20,)), mode)
     for count, expected in enumerate(counts):
-        np.testing.assert_array_equal(draw(lambda noise: noise.normal((20,)), mode, (7, 40 + count)), expected)
+        np.testing.assert_array_equal(first(3, count), expected)
 
 
 def test_the_seeds_for_tfp_are_the_next_ones():

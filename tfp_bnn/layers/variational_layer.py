@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import divergences, held_weights
+from tfp_bnn import _backend, divergences, held_weights
 from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
 from tfp_bnn.priors import Prior
@@ -17,8 +17,11 @@ Tensor = Any
 KL_WEIGHT_MISSING = (
     "This Bayesian layer is being trained and its `kl_weight` is not set, so nothing says how much the KL term counts "
     "beside the data. Write model.fit(..., callbacks=[tfp_bnn.callbacks.KLWeight(num_examples=len(x_train))]), which "
-    "sets 1 / num_examples in all layers, or pass kl_weight=1 / num_examples to each layer. "
+    "sets 1 / num_examples in all layers, or pass kl_weight=1 / num_examples to each layer."
 )
+if _backend.name() == "jax":
+    # Keras's JAX trainer takes the values out of the model for a step, and an error in the first one loses them.
+    KL_WEIGHT_MISSING += " Make the model anew first: this failed step has left it without values."
 
 _SEED_STATE = "seed_state"
 
@@ -98,7 +101,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     def _counts_kl(self, training: bool) -> bool:
         if training and not self._has_kl_weight:
-            raise ValueError(f"{KL_WEIGHT_MISSING}Received: kl_weight=None in layer {self.name!r}")
+            raise ValueError(f"{KL_WEIGHT_MISSING} Received: kl_weight=None in layer {self.name!r}")
         # A layer that is called twice in one forward pass has one set of weights, hence one KL term.
         return self._has_kl_weight and not self.losses
 
