@@ -1,6 +1,5 @@
 """Likelihoods beside TFP's distributions, and as Keras losses."""
 
-import contextlib
 import math
 
 import keras
@@ -8,29 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from backend import TENSORFLOW, needs_tfp
 
 from tfp_bnn import likelihoods
 
 tfd = tfp.distributions
-TENSORFLOW = keras.backend.backend() == "tensorflow"
 EPSILON = keras.config.epsilon()
 N = 6
-
-
-def substrate_imports():
-    try:
-        from tensorflow_probability.substrates import jax
-
-        return bool(jax.distributions)
-    except (ImportError, AttributeError):
-        return False
-
-
-def needs_tfp():
-    """Returns the context of what needs TFP: without one that knows this JAX it must raise and say what to install."""
-    if TENSORFLOW or substrate_imports():
-        return contextlib.nullcontext()
-    return pytest.raises(ImportError, match="pip install tfp-nightly")
 
 
 def numpy(tensor):

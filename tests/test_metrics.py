@@ -1,25 +1,10 @@
 """Figures of merit of predictions."""
 
-import contextlib
-
-import keras
 import numpy as np
 import pytest
+from backend import needs_tfp
 
 from tfp_bnn import metrics
-
-
-def needs_tfp():
-    """Returns the context of what needs TFP: without one that knows this JAX it must raise and say what to install."""
-    if keras.backend.backend() == "tensorflow":
-        return contextlib.nullcontext()
-    try:
-        from tensorflow_probability.substrates import jax
-
-        assert jax.distributions
-    except (ImportError, AttributeError):
-        return pytest.raises(ImportError, match="pip install tfp-nightly")
-    return contextlib.nullcontext()
 
 
 def calibration_error(probabilities, labels, num_bins):

@@ -1,35 +1,18 @@
 """Posteriors: where they start, what they draw, how likely they say the draws are."""
 
-import contextlib
 import math
 
 import keras
 import numpy as np
 import pytest
 import tensorflow_probability as tfp
+from backend import TENSORFLOW, needs_tfp
 
 from tfp_bnn import _tfp, divergences, layers, posteriors, priors
 from tfp_bnn.noise import Noise, counted
 
 tfd = tfp.distributions
-TENSORFLOW = keras.backend.backend() == "tensorflow"
 STANDARD_ERRORS = 5
-
-
-def substrate_imports():
-    try:
-        from tensorflow_probability.substrates import jax
-
-        return bool(jax.distributions)
-    except (ImportError, AttributeError):
-        return False
-
-
-def needs_tfp():
-    """Returns the context of what needs TFP: without one that knows this JAX it must raise and say what to install."""
-    if TENSORFLOW or substrate_imports():
-        return contextlib.nullcontext()
-    return pytest.raises(ImportError, match="pip install tfp-nightly")
 
 
 def numpy(tensor):

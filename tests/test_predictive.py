@@ -1,6 +1,5 @@
 """Prediction: what a predictive distribution says of given outputs, and the draws of whole networks."""
 
-import contextlib
 import gc
 import weakref
 
@@ -9,12 +8,12 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+from backend import TENSORFLOW, needs_tfp
 
 import tfp_bnn as bnn
 from tfp_bnn import layers, likelihoods
 
 STANDARD_ERRORS = 5
-TENSORFLOW = keras.backend.backend() == "tensorflow"
 CATEGORICAL = likelihoods.Categorical()
 NORMAL = likelihoods.Normal(scale=0.5)
 LAYERS = [
@@ -27,19 +26,6 @@ POSTERIOR = bnn.posteriors.MeanFieldNormal(0.5)
 # Outputs of 7 draws for 5 inputs, and labels.
 LOGITS = np.random.default_rng(0).normal(scale=2, size=(7, 5, 3)).astype("float32")
 LABELS = np.array([0, 2, 1, 1, 0])
-
-
-def needs_tfp():
-    """Returns the context of what needs TFP: without one that knows this JAX it must raise and say what to install."""
-    if TENSORFLOW:
-        return contextlib.nullcontext()
-    try:
-        from tensorflow_probability.substrates import jax
-
-        assert jax.distributions
-    except (ImportError, AttributeError):
-        return pytest.raises(ImportError, match="pip install tfp-nightly")
-    return contextlib.nullcontext()
 
 
 def numpy(tensor):

@@ -1,6 +1,5 @@
 """Priors: their densities beside TFP's and SciPy's, what they learn, their configs."""
 
-import contextlib
 import math
 
 import keras
@@ -9,31 +8,15 @@ import pytest
 import scipy.special
 import scipy.stats
 import tensorflow_probability as tfp
+from backend import TENSORFLOW, needs_tfp
 
 from tfp_bnn import priors
 
 tfd = tfp.distributions
-TENSORFLOW = keras.backend.backend() == "tensorflow"
 WEIGHTS = np.array([-50, -3, -0.3, -1e-3, 0, 1e-5, 0.02, 0.7, 2, 1e4], "float32")
 # sigma_1, sigma_2, pi.
 MIXTURES = [(1.0, math.exp(-6), 0.5), (1.0, math.exp(-8), 0.25), (1.5, 0.1, 0.9), (math.exp(2), math.exp(-8), 1e-3)]
 mixtures = pytest.mark.parametrize("mixture", MIXTURES)
-
-
-def substrate_imports():
-    try:
-        from tensorflow_probability.substrates import jax
-
-        return bool(jax.distributions)
-    except (ImportError, AttributeError):
-        return False
-
-
-def needs_tfp():
-    """Returns the context of what needs TFP: without one that knows this JAX it must raise and say what to install."""
-    if TENSORFLOW or substrate_imports():
-        return contextlib.nullcontext()
-    return pytest.raises(ImportError, match="pip install tfp-nightly")
 
 
 def numpy(tensor):

@@ -1,25 +1,17 @@
 """The programs in the README run as they stand there."""
 
-import importlib
 import re
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from backend import has_tfp
 
 import tfp_bnn as bnn
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 REGRESSION, LENET5, LAYERS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-
-
-def has_distributions():
-    try:
-        importlib.import_module("tfp_bnn._tfp").tfp()
-    except ImportError:
-        return False
-    return True
 
 
 def test_the_regression_program_runs():
@@ -43,7 +35,7 @@ def test_the_lenet5_program_runs(tmp_path, monkeypatch):
         "y_test": labels[:20],
     }
     program = LENET5
-    if not has_distributions():
+    if not has_tfp():
         program = program.replace("predictive.distribution() ", "None ")
     exec(program.replace("epochs=10", "epochs=2"), names)
     assert names["predictive"].draws.shape == (50, 20, 10)
