@@ -86,17 +86,9 @@ def accuracy_metrics(predictive: bnn.Predictive, labels: np.ndarray, cutoff: flo
         "accuracy": float(correct.mean()),
         "log_likelihood": log_likelihood,
         "nll": -log_likelihood,
-        "ece": _calibration_error(probabilities, labels),
+        "ece": bnn.metrics.expected_calibration_error(probabilities, labels),
         "accuracy_of_classified": float(correct[kept].mean()) if kept.any() else None,
     }
-
-
-def _calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
-    try:
-        return bnn.metrics.expected_calibration_error(probabilities, labels)
-    except ImportError as error:
-        log.warning("no calibration error: %s", error)
-        return None
 
 
 def save_figure(figure: Figure, directory: Path, *names: str) -> None:

@@ -166,8 +166,6 @@ def test_the_loss_is_the_negative_log_prob(case):
         np.testing.assert_allclose(numpy(loss(y, outputs)), expected, rtol=1e-5)
 
 
-# FAILS for the categorical with as many draws as inputs: labels [n, 1] beside outputs [draws, n, classes] become
-# [draws, n] with one label for each draw. With other numbers of draws it raises.
 @pytest.mark.parametrize("case", ["categorical", "normal, one target", "normal, predicted scale"])
 def test_flat_targets_and_columns_are_the_same(case):
     likelihood, outputs, y, _ = cases()[case]

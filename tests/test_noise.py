@@ -49,9 +49,6 @@ def assert_zero(error, variance, num_draws=NUM_DRAWS):
     assert np.abs(error).max() < STANDARD_ERRORS * np.sqrt(variance / num_draws)
 
 
-# FAILS for 16 bits on JAX, and on TensorFlow with XLA: generators that are asked for so few bits are too coarse. On JAX
-# in bfloat16 there are 128 distinct values, of mean -0.010, none beyond 2.9; XLA's have variance 1.011 in float16 and
-# 0.994 in bfloat16. Drawing in float32 and rounding mends all of them.
 @dtypes
 @pytest.mark.parametrize("mode", ["eager", "XLA" if TENSORFLOW else "compiled"])
 def test_normals_have_the_moments_of_the_standard_normal(mode, dtype):

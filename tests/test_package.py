@@ -10,7 +10,6 @@ import sys
 import keras
 import numpy as np
 import pytest
-from backend import has_tfp
 
 import tfp_bnn as bnn
 
@@ -47,8 +46,6 @@ def test_all_that_is_exported_is_there():
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_in_docstrings_run(name):
     module = importlib.import_module(name)
-    if name == "tfp_bnn.metrics" and not has_tfp():
-        pytest.skip("its example needs TFP")
     names = {**vars(module), "keras": keras, "np": np, "bnn": bnn}
     failed, _ = doctest.testmod(module, extraglobs=names, optionflags=doctest.ELLIPSIS)
     assert failed == 0

@@ -85,7 +85,8 @@ class Categorical(Likelihood):
         ops = keras.ops
         outputs = ops.convert_to_tensor(outputs)
         labels = ops.cast(y, "int32")
-        if len(labels.shape) == len(outputs.shape):
+        one_an_example = len(labels.shape) == 2 and labels.shape[-1] == 1 and outputs.shape[-2] != 1
+        if one_an_example or len(labels.shape) == len(outputs.shape):
             labels = ops.squeeze(labels, -1)
         labels = ops.broadcast_to(labels, ops.shape(outputs)[:-1])
         log_prob = -keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=True)

@@ -12,6 +12,8 @@ from tfp_bnn import _tfp
 Tensor = Any
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+# Of |log sigma|: beyond it the squares of standard deviations, or their inverses, leave float32.
+_BOUND = 40.0
 
 
 class Prior(keras.layers.Layer, abc.ABC):
@@ -138,7 +140,10 @@ class ScaleMixture(Prior):
 
     def _parameters(self, dtype: str = "float32") -> tuple[Tensor, Tensor, Tensor]:
         """Returns log sigma_1, log sigma_2 and logit pi as tensors."""
-        return tuple(keras.ops.cast(p, dtype) for p in (self._log_sigma_1, self._log_sigma_2, self._logit_pi))
+        bounded = [
+            keras.ops.clip(keras.ops.cast(p, dtype), -_BOUND, _BOUND) for p in (self._log_sigma_1, self._log_sigma_2)
+        ]
+        return (*bounded, keras.ops.cast(self._logit_pi, dtype))
 
     @property
     def sigma_1(self) -> Tensor:
@@ -164,12 +169,14 @@ class ScaleMixture(Prior):
         ops = keras.ops
         weights = ops.convert_to_tensor(weights)
         log_sigma_1, log_sigma_2, logit_pi = self._parameters(keras.backend.standardize_dtype(weights.dtype))
-        half_precision_1 = 0.5 * ops.exp(-2 * log_sigma_1)
-        half_precision_2 = 0.5 * ops.exp(-2 * log_sigma_2)
+        # Learning may make the first component the narrower one; the density must be summed from the wider.
+        log_wide, log_narrow = ops.maximum(log_sigma_1, log_sigma_2), ops.minimum(log_sigma_1, log_sigma_2)
+        logit_wide = ops.where(log_sigma_1 >= log_sigma_2, logit_pi, -logit_pi)
+        half_precision_wide, half_precision_narrow = 0.5 * ops.exp(-2 * log_wide), 0.5 * ops.exp(-2 * log_narrow)
         squared = ops.square(weights)
-        wide = -squared * half_precision_1 - (log_sigma_1 + ops.softplus(-logit_pi) + _HALF_LOG_TWO_PI)
-        log_odds_at_zero = log_sigma_1 - log_sigma_2 - logit_pi
-        return wide + ops.softplus(log_odds_at_zero - squared * (half_precision_2 - half_precision_1))
+        wide = -squared * half_precision_wide - (log_wide + ops.softplus(-logit_wide) + _HALF_LOG_TWO_PI)
+        narrow_log_odds = (log_wide - log_narrow - logit_wide) - squared * (half_precision_narrow - half_precision_wide)
+        return wide + ops.softplus(narrow_log_odds)
 
     def distribution(self, shape: Sequence[int] = ()) -> Any:
         """Returns the two-component `tfd.MixtureSameFamily` of batch shape `shape`."""
