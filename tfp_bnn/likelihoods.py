@@ -95,6 +95,8 @@ class Categorical(Likelihood):
 
     def check_targets(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Returns `y`; raises ValueError if a label is not an integer from 0 to classes - 1."""
+        if y.size != len(y):
+            raise ValueError(f"Labels must be integers of shape [n] or [n, 1]. Received: shape {y.shape}")
         classes = outputs.shape[-1]
         wrong = y[(y < 0) | (y >= classes) | (y != np.floor(y))]
         if wrong.size:
