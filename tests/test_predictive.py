@@ -198,8 +198,6 @@ def test_wrong_targets_get_one_clear_error(likelihood, y, message):
         bnn.Predictive(LOGITS, likelihood).log_prob(np.array(y))
 
 
-# FAILS: nothing looks at the labels' shape, so that the backend's broadcasting raises (no ValueError on TensorFlow) or,
-# with as many draws as inputs and classes, gives wrong numbers.
 @pytest.mark.parametrize("draws", [3, 7])
 def test_one_hot_labels_get_one_clear_error(draws):
     predictive = bnn.Predictive(LOGITS[:draws, :3], CATEGORICAL)
