@@ -6,16 +6,21 @@ from contextlib import AbstractContextManager
 import keras
 import pytest
 
-from tfp_bnn import _tfp
-
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 
 
 def has_tfp() -> bool:
-    """Returns whether TFP imports: on JAX only one whose substrate knows the installed jax does."""
+    """Returns whether TFP must import: always on TensorFlow; on JAX if its substrate knows the installed jax.
+
+    It does not ask the package, whose own import could then fail unnoticed.
+    """
+    if TENSORFLOW:
+        return True
     try:
-        return bool(_tfp.tfp())
-    except ImportError:
+        from tensorflow_probability.substrates import jax
+
+        return bool(jax.distributions)
+    except (ImportError, AttributeError):
         return False
 
 
