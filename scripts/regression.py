@@ -110,7 +110,7 @@ def main() -> None:
     picture = bnn.plots.regression(x, y, x_test, predictive, truth=sinusoid(x_test[:, 0]))
     reporting.save_figure(picture, args.output_dir, "regression")
     reporting.save_figure(bnn.plots.training_curves(history), args.output_dir, "curves")
-    model.save(args.output_dir / "model.keras")
+    log.info("wrote %s", reporting.save_model(model, args.output_dir))
     learned = {name: float(getattr(prior, name)) for name in ("sigma_1", "sigma_2", "pi")}
     metrics = {
         "prior": learned,

@@ -98,6 +98,17 @@ def save_figure(figure: Figure, directory: Path, *names: str) -> None:
     log.info("wrote %s", " and ".join(str(directory / f"{name}.png") for name in names))
 
 
+def save_model(model: keras.Model, directory: Path) -> Path:
+    """Writes model.keras and returns its path; if that fails, the file that was there before stays as it was."""
+    unfinished, path = directory / "unfinished.keras", directory / "model.keras"
+    try:
+        model.save(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
 def write_json(content: Mapping[str, Any], path: Path) -> None:
     """Writes a JSON file."""
     path.write_text(json.dumps(content, indent=2) + "\n")

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import pandas as pd
 import reporting
+from interrupts import InterruptBetweenSteps
 from reporting import NUM_PICTURES, ScriptError, log
 
 import tfp_bnn as bnn
@@ -118,33 +119,34 @@ def train(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets.Da
     pictures = Pictures(model, args, x_val, y_val, dataset.class_names)
     epochs = math.ceil(args.max_steps / math.ceil(len(x_train) / args.batch_size))
     log.info("training on %d images, validating on %d, for %d steps", len(x_train), held_out, args.max_steps)
+    callbacks = [
+        # Before all that write something: it raises where the loss is not a number.
+        bnn.callbacks.KLWeight(num_examples=len(x_train), warmup_epochs=args.warmup_epochs),
+        keras.callbacks.BackupAndRestore(args.output_dir / "backup", double_checkpoint=True, delete_checkpoint=False),
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: reporting.save_model(model, args.output_dir)),
+        keras.callbacks.CSVLogger(args.output_dir / "history.csv", append=args.resume),
+        bnn.callbacks.EverySteps(args.viz_every, pictures.draw),
+        bnn.callbacks.EverySteps(args.max_steps, lambda step: setattr(model, "stop_training", True)),
+    ]
+    finished = True
     try:
-        model.fit(
-            x_train,
-            y_train,
-            batch_size=args.batch_size,
-            epochs=min(epochs, args.epochs or epochs),
-            validation_data=(x_val, y_val),
-            validation_batch_size=1000,
-            # One line an epoch in a log file, a moving bar in a terminal.
-            verbose=1 if sys.stdout.isatty() else 2,
-            callbacks=[
-                keras.callbacks.BackupAndRestore(
-                    args.output_dir / "backup", double_checkpoint=True, delete_checkpoint=False
-                ),
-                bnn.callbacks.KLWeight(num_examples=len(x_train), warmup_epochs=args.warmup_epochs),
-                bnn.callbacks.EverySteps(args.viz_every, pictures.draw),
-                bnn.callbacks.EverySteps(args.max_steps, lambda step: setattr(model, "stop_training", True)),
-                keras.callbacks.CSVLogger(args.output_dir / "history.csv", append=args.resume),
-            ],
-        )
-        finished = True
+        with InterruptBetweenSteps() as interrupt:
+            model.fit(
+                x_train,
+                y_train,
+                batch_size=args.batch_size,
+                epochs=min(epochs, args.epochs or epochs),
+                validation_data=(x_val, y_val),
+                validation_batch_size=1000,
+                # One line an epoch in a log file, a moving bar in a terminal.
+                verbose=1 if sys.stdout.isatty() else 2,
+                callbacks=[*callbacks, interrupt],
+            )
     except KeyboardInterrupt:
-        log.warning("interrupted; keeping the model as it is")
+        log.warning("keeping the model as it is")
         finished = False
     bnn.callbacks.sync_state(model)
-    model.save(args.output_dir / "model.keras")
-    log.info("wrote %s", args.output_dir / "model.keras")
+    log.info("wrote %s", reporting.save_model(model, args.output_dir))
     pictures.draw(int(model.optimizer.iterations))
     return finished
 

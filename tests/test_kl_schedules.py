@@ -82,6 +82,8 @@ def test_blundell_needs_the_number_of_batches():
     ("make", "message"),
     [
         (lambda: kl_schedules.linear_warmup(-1), "Received: epochs=-1"),
+        (lambda: kl_schedules.linear_warmup(math.nan), "Received: epochs=nan"),
+        (lambda: kl_schedules.cyclical(math.nan), "Received: epochs=nan"),
         (lambda: kl_schedules.cyclical(0), "Received: epochs=0, rising=0.5"),
         (lambda: kl_schedules.cyclical(-2.5), "Received: epochs=-2.5"),
         (lambda: kl_schedules.cyclical(1, rising=0), "rising=0"),

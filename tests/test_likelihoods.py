@@ -284,3 +284,8 @@ def test_targets_that_cannot_be_had_are_refused():
     for likelihood in (likelihoods.Categorical(), likelihoods.Normal(1.0)):
         y = np.array([0, 1, 1])
         assert likelihood.check_targets(outputs, y) is y
+
+
+def test_one_hot_labels_get_one_clear_error():
+    with pytest.raises(ValueError, match=r"shape \[n\] or \[n, 1\]; of one-hot labels .* Received: shape \(3, 2\)"):
+        likelihoods.Categorical()(np.eye(2)[[0, 1, 1]], np.zeros((3, 2)))

@@ -57,6 +57,7 @@ def test_probabilities_of_exactly_0_and_1_are_taken(labels, expected):
     [
         (np.ones((3, 2)), np.ones(2), r"\(3, 2\) and \(2,\)"),
         (np.ones((3, 2)), np.ones((3, 1)), r"\(3, 2\) and \(3, 1\)"),
+        (np.ones((0, 2)), np.ones(0), r"\(0, 2\) and \(0,\)"),
         (np.ones(3), np.ones(3), r"\(3,\) and \(3,\)"),
         (np.ones((5, 3, 2)), np.ones(5), r"\(5, 3, 2\) and \(5,\)"),
     ],

@@ -4,6 +4,7 @@ A schedule is a function of (epoch, batch, batches an epoch), the first two coun
 Keras does not know it yet.
 """
 
+import math
 from collections.abc import Callable
 
 Schedule = Callable[[int, int, int | None], float]
@@ -18,10 +19,10 @@ def linear_warmup(epochs: float) -> Schedule:
     """Returns the schedule that rises linearly to 1 over the first `epochs`, batch by batch.
 
     Raises:
-        ValueError: if `epochs` is negative.
+        ValueError: if `epochs` is negative or not finite.
     """
-    if epochs < 0:
-        raise ValueError(f"The warm-up must take at least 0 epochs. Received: epochs={epochs}")
+    if not 0 <= epochs < math.inf:
+        raise ValueError(f"The warm-up must take a finite number of epochs, at least 0. Received: epochs={epochs}")
 
     def schedule(epoch: int, batch: int, num_batches: int | None) -> float:
         done = epoch + ((batch + 1) / num_batches if num_batches else 0.0)
@@ -42,8 +43,8 @@ def cyclical(epochs: float, rising: float = 0.5) -> Schedule:
 
     Source: Fu et al. 2019, "Cyclical Annealing Schedule", equation 6.
     """
-    if epochs <= 0 or not 0 < rising <= 1:
-        raise ValueError(f"Expected epochs > 0 and 0 < rising <= 1. Received: epochs={epochs}, rising={rising}")
+    if not 0 < epochs < math.inf or not 0 < rising <= 1:
+        raise ValueError(f"Expected finite epochs > 0 and 0 < rising <= 1. Received: epochs={epochs}, rising={rising}")
 
     def schedule(epoch: int, batch: int, num_batches: int | None) -> float:
         position = ((epoch + (batch / num_batches if num_batches else 0.0)) % epochs) / epochs

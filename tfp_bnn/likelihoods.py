@@ -16,6 +16,7 @@ from tfp_bnn import _tfp
 Tensor = Any
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+_LABELS_EXPECTED = "Labels must be integers of shape [n] or [n, 1]; of one-hot labels take y.argmax(axis=-1)."
 
 
 class Likelihood(keras.losses.Loss, abc.ABC):
@@ -85,6 +86,8 @@ class Categorical(Likelihood):
         ops = keras.ops
         outputs = ops.convert_to_tensor(outputs)
         labels = ops.cast(y, "int32")
+        if len(labels.shape) == len(outputs.shape) and labels.shape[-1] not in (1, None):
+            raise ValueError(f"{_LABELS_EXPECTED} Received: shape {tuple(labels.shape)}")
         one_an_example = len(labels.shape) == 2 and labels.shape[-1] == 1 and outputs.shape[-2] != 1
         if one_an_example or len(labels.shape) == len(outputs.shape):
             labels = ops.squeeze(labels, -1)
@@ -96,7 +99,7 @@ class Categorical(Likelihood):
     def check_targets(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Returns `y`; raises ValueError if a label is not an integer from 0 to classes - 1."""
         if y.size != len(y):
-            raise ValueError(f"Labels must be integers of shape [n] or [n, 1]. Received: shape {y.shape}")
+            raise ValueError(f"{_LABELS_EXPECTED} Received: shape {y.shape}")
         classes = outputs.shape[-1]
         wrong = y[(y < 0) | (y >= classes) | (y != np.floor(y))]
         if wrong.size:

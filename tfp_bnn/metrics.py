@@ -14,7 +14,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, nu
         num_bins: number of bins of equal width.
 
     Raises:
-        ValueError: if the shapes do not match.
+        ValueError: if the shapes do not match or there is no example.
 
     Example:
 
@@ -24,9 +24,9 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, nu
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3.
     """
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
-    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not labels.size:
         raise ValueError(
-            "Expected probabilities of shape [n, classes] and labels of shape [n]. "
+            "Expected probabilities of shape [n, classes] and labels of shape [n], n at least 1. "
             f"Received: {probabilities.shape} and {labels.shape}"
         )
     # Not TFP's: it takes logits, whose softmax in float32 parts equal confidences at the edge of a bin.

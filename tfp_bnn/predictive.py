@@ -199,7 +199,10 @@ def _outputs_of_draw(model: keras.Model, inputs: Tensor, seed: Tensor) -> Tensor
     noise = counted(seed)
     weights = {layer: layer.sample_weights(noise) for layer in variational_layers(model)}
     with held_weights.hold(weights):
-        return model(inputs, training=False)
+        outputs = model(inputs, training=False)
+    if not keras.ops.is_tensor(outputs):
+        raise ValueError(f"`predict` takes models of one output. Received: {len(outputs)} outputs of {model.name!r}")
+    return outputs
 
 
 # Compiling takes as long as many a prediction, and training draws plots again and again.

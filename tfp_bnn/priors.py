@@ -14,6 +14,7 @@ Tensor = Any
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 # Of |log sigma|: beyond it the squares of standard deviations, or their inverses, leave float32.
 _BOUND = 40.0
+_SMALLEST = math.exp(-_BOUND)
 
 
 class Prior(keras.layers.Layer, abc.ABC):
@@ -93,7 +94,7 @@ class ScaleMixture(Prior):
 
     Args:
         sigma_1: standard deviation of the wide component, at the start if it is learned.
-        sigma_2: standard deviation of the narrow one; 0 < sigma_2 < sigma_1.
+        sigma_2: standard deviation of the narrow one; 4e-18 < sigma_2 < sigma_1 < 2e17.
         pi: share of the wide component, between 0 and 1 (both excluded).
         trainable: whether the three parameters are learned.
 
@@ -118,9 +119,10 @@ class ScaleMixture(Prior):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if not 0 < sigma_2 < sigma_1 < math.inf:
+        if not _SMALLEST < sigma_2 < sigma_1 < 1 / _SMALLEST:
             raise ValueError(
-                "The standard deviations must satisfy 0 < sigma_2 < sigma_1. "
+                f"The standard deviations must satisfy {_SMALLEST:.0e} < sigma_2 < sigma_1 < {1 / _SMALLEST:.0e}, so "
+                "that their squares and inverses are float32 numbers. "
                 f"Received: sigma_1={sigma_1}, sigma_2={sigma_2}"
             )
         if not 0 < pi < 1:
