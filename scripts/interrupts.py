@@ -1,12 +1,15 @@
-"""Ctrl-C between two training steps, where the model is whole."""
+"""Interrupted training: Ctrl-C takes effect between two steps, where the model is whole; what is killed goes on."""
 
+import json
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 import keras
-from reporting import log
+import reporting
+from reporting import ScriptError, log
 
 
 class InterruptBetweenSteps(keras.callbacks.Callback):
@@ -36,3 +39,31 @@ class InterruptBetweenSteps(keras.callbacks.Callback):
         """Raises the KeyboardInterrupt that was put off."""
         if self._interrupted:
             raise KeyboardInterrupt
+
+
+class Backup(keras.callbacks.BackupAndRestore):
+    """Writes model.keras at the end of each epoch, then a backup of the training beside it, and restores that."""
+
+    def __init__(self, directory: Path):
+        super().__init__(directory / "backup", double_checkpoint=True, delete_checkpoint=False)
+        self._directory = directory
+
+    def restore(self, model: keras.Model) -> int:
+        """Restores a training, if it was backed up; returns how many epochs it has done."""
+        self.set_model(model)
+        try:
+            self.on_train_begin()
+            metadata = Path(self.backup_dir) / "training_metadata.json"
+            return json.loads(metadata.read_text())["epoch"] if metadata.exists() else 0
+        except (ValueError, KeyError, OSError) as error:
+            raise ScriptError(
+                f"{self.backup_dir} must hold a backup of a training with the same arguments. Received: {error}"
+            ) from error
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Writes both."""
+        model = reporting.save_model(self.model, self._directory)
+        # On a full disk h5py, which writes the backup, may crash Python. A backup is as large as the model; twice that
+        # leaves room for the rest.
+        reporting.check_room(self._directory, 2 * model.stat().st_size)
+        super().on_epoch_end(epoch, logs)

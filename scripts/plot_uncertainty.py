@@ -40,7 +40,7 @@ def main() -> None:
     """Predicts, draws, and writes everything down."""
     args = parse_arguments()
     directory = args.output_dir or args.model.parent
-    directory.mkdir(parents=True, exist_ok=True)
+    reporting.make_output_directory(directory)
     model = load_model(args.model)
     dataset = reporting.load_dataset(args.dataset, args.data_dir)
     if model.input_shape[1:] != dataset.x_test.shape[1:]:

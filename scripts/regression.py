@@ -82,7 +82,7 @@ def figures(x_test: np.ndarray, predictive: bnn.Predictive) -> dict[str, float]:
 def main() -> None:
     """Trains, predicts, and writes everything down."""
     args = parse_arguments()
-    args.output_dir.mkdir(parents=True, exist_ok=True)
+    reporting.make_output_directory(args.output_dir)
     keras.utils.set_random_seed(args.seed)
     x, y = make_data(args.seed)
     prior = bnn.priors.ScaleMixture(sigma_1=1.0, sigma_2=0.1, pi=0.2, trainable=True)

@@ -1,10 +1,12 @@
 """What the scripts share: logs, output directories, figures of merit and pictures of uncertainty."""
 
 import argparse
+import contextlib
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,8 @@ def exit_on_error(main: Any) -> None:
     try:
         main()
     except (ScriptError, ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        # Keras's messages have many lines.
+        sys.exit(f"error: {' '.join(str(error).split())}")
 
 
 def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,27 +94,67 @@ def accuracy_metrics(predictive: bnn.Predictive, labels: np.ndarray, cutoff: flo
     }
 
 
+def make_output_directory(directory: Path) -> None:
+    """Makes a directory; raises ScriptError if nothing can be written there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise ScriptError(
+            f"--output-dir must be a directory that can be written to. Received: {directory} ({error.strerror})"
+        ) from error
+
+
+def check_room(directory: Path, num_bytes: int) -> None:
+    """Raises ScriptError if a file of this size cannot be written to a directory."""
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(bytes(num_bytes))
+    except OSError as error:
+        raise ScriptError(
+            f"Expected room for {num_bytes:,} bytes in {directory}. Received: {error.strerror}"
+        ) from error
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yields another path to write to, whose file then takes its place; if that fails, what was there before stays."""
+    unfinished = path.with_name(f"unfinished_{path.name}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    except OSError as error:
+        raise ScriptError(f"{path} cannot be written, and is left as it was: {error.strerror or error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def save_figure(figure: Figure, directory: Path, *names: str) -> None:
     """Writes a figure as PNG files of these names."""
     for name in names:
-        figure.savefig(directory / f"{name}.png", dpi=100)
+        with whole_file(directory / f"{name}.png") as path:
+            figure.savefig(path, dpi=100)
     log.info("wrote %s", " and ".join(str(directory / f"{name}.png") for name in names))
 
 
 def save_model(model: keras.Model, directory: Path) -> Path:
-    """Writes model.keras and returns its path; if that fails, the file that was there before stays as it was."""
-    unfinished, path = directory / "unfinished.keras", directory / "model.keras"
-    try:
+    """Writes model.keras and returns its path; a model that diverged must not replace a good one."""
+    path = directory / "model.keras"
+    diverged = [weight.path for weight in model.trainable_variables if not np.isfinite(weight.numpy()).all()]
+    if diverged:
+        raise ScriptError(
+            f"Expected finite weights: training diverged (try a lower learning rate), and {path} is left as it was. "
+            f"Received: nan or inf in {diverged[0]}"
+        )
+    with whole_file(path) as unfinished:
         model.save(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return path
 
 
 def write_json(content: Mapping[str, Any], path: Path) -> None:
     """Writes a JSON file."""
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2) + "\n")
     log.info("wrote %s", path)
 
 

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pandas as pd
 import reporting
-from interrupts import InterruptBetweenSteps
+from interrupts import Backup, InterruptBetweenSteps
 from reporting import NUM_PICTURES, ScriptError, log
 
 import tfp_bnn as bnn
@@ -62,7 +62,7 @@ def check_arguments(args: argparse.Namespace) -> None:
             f"{args.output_dir} holds a run already ({', '.join(held)}). Go on with it by --resume, or name another "
             "--output-dir."
         )
-    args.output_dir.mkdir(parents=True, exist_ok=True)
+    reporting.make_output_directory(args.output_dir)
 
 
 def make_model(args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> keras.Model:
@@ -112,19 +112,35 @@ class Pictures:
         reporting.save_figure(figure, self._args.output_dir, f"{name}_{step:05d}", name)
 
 
+def drop_epochs(history: Path, first: int) -> None:
+    """Drops the rows of epochs that will be trained again."""
+    if history.exists():
+        header, *rows = history.read_bytes().splitlines(keepends=True) or [b""]
+        with reporting.whole_file(history) as path:
+            path.write_bytes(b"".join([header, *(row for row in rows if int(row.split(b",")[0]) < first)]))
+
+
 def train(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets.Dataset) -> bool:
     """Trains the model; returns whether it went to the end."""
     held_out = len(dataset.x_train) // 6 if args.num_validation is None else args.num_validation
     (x_train, y_train), (x_val, y_val) = dataset.split_validation(held_out)
     pictures = Pictures(model, args, x_val, y_val, dataset.class_names)
-    epochs = math.ceil(args.max_steps / math.ceil(len(x_train) / args.batch_size))
-    log.info("training on %d images, validating on %d, for %d steps", len(x_train), held_out, args.max_steps)
+    backup = Backup(args.output_dir)
+    done = backup.restore(model)
+    drop_epochs(args.output_dir / "history.csv", done)
+    steps = max(0, args.max_steps - int(model.optimizer.iterations))
+    epochs = done + math.ceil(steps / math.ceil(len(x_train) / args.batch_size))
+    log.info("training on %d images, validating on %d, for %d steps", len(x_train), held_out, steps)
     callbacks = [
         # Before all that write something: it raises where the loss is not a number.
         bnn.callbacks.KLWeight(num_examples=len(x_train), warmup_epochs=args.warmup_epochs),
-        keras.callbacks.BackupAndRestore(args.output_dir / "backup", double_checkpoint=True, delete_checkpoint=False),
-        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: reporting.save_model(model, args.output_dir)),
-        keras.callbacks.CSVLogger(args.output_dir / "history.csv", append=args.resume),
+        # Before the backup: a row too many is dropped after a kill, a missing one would be lost.
+        keras.callbacks.CSVLogger(args.output_dir / "history.csv", append=True),
+        backup,
+        # The backup restores the learning rate too.
+        keras.callbacks.LambdaCallback(
+            on_train_begin=lambda logs: setattr(model.optimizer, "learning_rate", args.learning_rate)
+        ),
         bnn.callbacks.EverySteps(args.viz_every, pictures.draw),
         bnn.callbacks.EverySteps(args.max_steps, lambda step: setattr(model, "stop_training", True)),
     ]

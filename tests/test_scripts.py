@@ -1,27 +1,9 @@
 """The scripts, run as a user runs them, briefly."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
-
-SCRIPTS = Path(__file__).parents[1] / "scripts"
-
-
-def command(script, *arguments):
-    return [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
-
-
-def run(script, *arguments):
-    return subprocess.run(command(script, *arguments), capture_output=True, text=True, check=False)
-
-
-TRAIN = ("--dataset", "mnist_sample", "--num-draws", "5", "--num-validation", "100")
+from script_runs import TRAIN, run
 
 LEARNED_PRIOR = ("--prior", "scale-mixture", "--learn-prior")
 
@@ -81,26 +63,6 @@ def test_a_saved_model_can_be_looked_at_again(trained, tmp_path):
     assert 0.2 < metrics["heldout"]["accuracy"] <= 1
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_interrupted_training_leaves_a_usable_model(tmp_path):
-    arguments = (*TRAIN, "--max-steps", "100000", "--viz-every", "100000", "--output-dir", tmp_path)
-    history = tmp_path / "history.csv"
-    with subprocess.Popen(
-        command("train_lenet5.py", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as run:
-        deadline = time.monotonic() + 300
-        while not (history.exists() and history.stat().st_size) and time.monotonic() < deadline and run.poll() is None:
-            time.sleep(0.2)
-        time.sleep(0.5)  # into the next epoch
-        run.send_signal(signal.SIGINT)
-        _, errors = run.communicate(timeout=300)
-    assert run.returncode == 0, errors.decode()
-    assert (tmp_path / "model.keras").is_file()
-    report = json.loads((tmp_path / "metrics.json").read_text())
-    assert not report["finished"]
-    assert report["steps"] >= 30
-
-
 def test_the_regression_is_unsure_where_there_are_no_data(tmp_path):
     result = run("regression.py", "--output-dir", tmp_path)
     assert result.returncode == 0, result.stderr
@@ -109,28 +71,3 @@ def test_the_regression_is_unsure_where_there_are_no_data(tmp_path):
     assert metrics["rmse_inside"] < 2
     assert metrics["prior"]["sigma_1"] != pytest.approx(1.0, abs=1e-3)
     assert {"regression.png", "curves.png", "model.keras"} <= {path.name for path in tmp_path.iterdir()}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--learn-prior",), "--learn-prior needs --prior scale-mixture"),
-        (("--num-draws", "0"), "--num-draws must be at least 1. Received: 0"),
-        (("--cutoff", "1.5"), "--cutoff must be a probability. Received: 1.5"),
-        (("--dataset", "mnist", "--data-dir", "nowhere"), "nowhere"),
-        (("--estimator", "dropout"), "invalid choice: 'dropout'"),
-    ],
-)
-def test_wrong_arguments_get_one_clear_error(arguments, message, tmp_path):
-    result = run("train_lenet5.py", *arguments, "--output-dir", tmp_path)
-    assert result.returncode != 0
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-@pytest.mark.parametrize("script", ["train_lenet5.py", "plot_uncertainty.py", "regression.py"])
-def test_every_script_says_what_it_does(script):
-    result = run(script, "--help")
-    assert result.returncode == 0
-    assert "OUTPUT_DIR" in result.stdout
-    assert "--seed" in result.stdout

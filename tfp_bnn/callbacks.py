@@ -27,7 +27,7 @@ class KLWeight(keras.callbacks.Callback):
 
     Raises:
         ValueError: if an argument is out of range, if both a warm-up and a schedule are given, if the model has no
-            Bayesian layers, or at the end of an epoch whose nll is not a number.
+            Bayesian layers, or at the end of an epoch whose nll or kl is not a number.
 
     Example:
 
@@ -75,20 +75,21 @@ class KLWeight(keras.callbacks.Callback):
         self._set(self._factor(0))
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Notes the epoch."""
+        """Notes the epoch, and that the weight may be another one now: a backup restores that of its last step."""
         self._epoch = epoch
+        self._current = None
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Sets the batch's weight."""
         self._set(self._factor(batch))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Raises ValueError if the data term is not a number: no later epoch could mend that."""
-        nll = (logs or {}).get("nll", 0.0)
-        if not math.isfinite(nll):
+        """Raises ValueError if a half of the loss is not a number: no later epoch could mend that."""
+        halves = {name: (logs or {}).get(name, 0.0) for name in ("nll", "kl")}
+        if not all(map(math.isfinite, halves.values())):
             raise ValueError(
-                "The negative log-likelihood is not a finite number: labels or inputs are out of range, or training "
-                f"diverged (try a lower learning rate). Received: nll={nll} in epoch {epoch + 1}"
+                "The loss is not a finite number: labels or inputs are out of range, or training diverged (try a "
+                f"lower learning rate). Received: nll={halves['nll']} and kl={halves['kl']} in epoch {epoch + 1}"
             )
 
     def _factor(self, batch: int) -> float:
@@ -109,7 +110,8 @@ class KLWeight(keras.callbacks.Callback):
 class EverySteps(keras.callbacks.Callback):
     """Calls a function with the number of training steps done, every so many steps: to plot, to save, to stop.
 
-    Steps are those of the optimizer, so that a resumed training goes on counting.
+    Steps are those of the optimizer, so that a resumed training goes on counting, if this callback stands after the
+    one that restores it.
 
     Args:
         steps: how often, a positive integer.

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tfp_bnn import _backend, divergences, held_weights
+from tfp_bnn.layers.cloning import prior_of_clone
 from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
 from tfp_bnn.priors import Prior
@@ -156,8 +157,9 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         """Makes the layer that `get_config` describes, also after Keras serialized its priors and posteriors."""
 
         def restore(value: Any) -> Any:
-            serialized = isinstance(value, dict) and "class_name" in value
-            return keras.saving.deserialize_keras_object(value) if serialized else value
+            if isinstance(value, dict) and "class_name" in value:
+                value = keras.saving.deserialize_keras_object(value)
+            return prior_of_clone(value) if isinstance(value, Prior) else value
 
         return cls(**{name: restore(value) for name, value in config.items()})
 

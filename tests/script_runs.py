@@ -1,0 +1,21 @@
+"""Runs of the scripts in processes of their own, as a user runs them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+SCRIPTS = TESTS.parent / "scripts"
+
+# 31 steps an epoch without a partial batch, for which the training step would be compiled again.
+TRAIN = ("--dataset", "mnist_sample", "--num-draws", "5", "--num-validation", "32")
+
+
+def command(script, *arguments):
+    """Returns the command line of a script: its name, or the path of one that is not in scripts."""
+    return [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
+
+
+def run(script, *arguments, prefix=()):
+    """Runs a script to its end; a prefix is a command that takes a command line."""
+    return subprocess.run([*prefix, *command(script, *arguments)], capture_output=True, text=True, check=False)
