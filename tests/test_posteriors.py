@@ -252,6 +252,13 @@ def exact_divergence(layer):
     return reference_posterior(layer).kl_divergence(REFERENCE_PRIOR).numpy().sum()
 
 
+def test_the_weights_of_functions_have_the_means_of_their_distribution():
+    with needs_tfp():
+        layer = dense(fixed_normals)
+        expected = reference_posterior(layer).loc.numpy().reshape(4, 2)
+        np.testing.assert_allclose(numpy(layer.random_weights["weights"][0].read().mean), expected, rtol=1e-6)
+
+
 def test_functions_are_asked_for_distributions_over_kernel_and_bias_together():
     asked = []
 

@@ -29,6 +29,7 @@ from tfp_bnn import (  # noqa: E402
     posteriors,
     priors,
 )
+from tfp_bnn.conversion import to_deterministic  # noqa: E402
 from tfp_bnn.predictive import Predictive, predict  # noqa: E402
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ __all__ = [
     "posteriors",
     "predict",
     "priors",
+    "to_deterministic",
 ]
 
 

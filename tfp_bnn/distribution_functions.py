@@ -30,6 +30,11 @@ class DistributionWeights(WeightPosterior):
         self._distribution = distribution
         self._shape = shape
 
+    @property
+    def mean(self) -> Tensor:
+        """The means of the weights, of their shape."""
+        return keras.ops.reshape(self._distribution.mean(), self._shape)
+
     def sample(self, noise: Noise) -> WeightSample:
         """Draws the vector once."""
         value, log_prob = self._distribution.experimental_sample_and_log_prob(seed=noise.seed())

@@ -30,6 +30,9 @@ class WeightSample(NamedTuple):
 class WeightPosterior(abc.ABC):
     """The posterior of one tensor of weights, with the values that its variables have today."""
 
+    mean: Tensor
+    """The means of the weights, of their shape."""
+
     @abc.abstractmethod
     def sample(self, noise: Noise) -> WeightSample:
         """Draws the weights once; gradients reach the posterior's variables through the draw."""

@@ -54,7 +54,9 @@ class _Convolution(LinearVariationalLayer):
         self.filters = filters
         self.groups = groups
         # Keras's own layer checks the arguments and brings them to one form.
-        checked = self._keras_convolution(kernel_size, strides, padding, data_format, dilation_rate)
+        checked = _KERAS_CONVOLUTIONS[self.rank](
+            filters, kernel_size, strides, padding, data_format, dilation_rate, groups, name=self.name
+        )
         self.kernel_size = checked.kernel_size
         self.strides = checked.strides
         self.padding = checked.padding
@@ -62,10 +64,21 @@ class _Convolution(LinearVariationalLayer):
         self.dilation_rate = checked.dilation_rate
         self.input_spec = keras.layers.InputSpec(ndim=self.rank + 2)
 
-    def _keras_convolution(self, *arguments: Any) -> keras.layers.Layer:
-        """Returns the Keras layer of the same arguments, not built: it knows their rules and the output shapes."""
-        convolution = _KERAS_CONVOLUTIONS[self.rank]
-        return convolution(self.filters, *arguments, groups=self.groups, name=self.name)
+    def keras_layer(self) -> keras.layers.Layer:
+        """Returns Keras's convolution of the same arguments, not built."""
+        return _KERAS_CONVOLUTIONS[self.rank](
+            self.filters,
+            self.kernel_size,
+            self.strides,
+            self.padding,
+            self.data_format,
+            self.dilation_rate,
+            self.groups,
+            activation=self.activation,
+            use_bias=self.use_bias,
+            name=self.name,
+            dtype=self.dtype_policy,
+        )
 
     @property
     def _channel_axis(self) -> int:
@@ -123,10 +136,7 @@ class _Convolution(LinearVariationalLayer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """Returns the shape that Keras's convolution of the same arguments gives."""
-        convolution = self._keras_convolution(
-            self.kernel_size, self.strides, self.padding, self.data_format, self.dilation_rate
-        )
-        return convolution.compute_output_shape(input_shape)
+        return self.keras_layer().compute_output_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""

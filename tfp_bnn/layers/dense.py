@@ -56,6 +56,12 @@ class _Dense(LinearVariationalLayer):
         """Returns [features, units]."""
         return (input_shape[-1], self.units)
 
+    def keras_layer(self) -> keras.layers.Dense:
+        """Returns Keras's `Dense` of the same arguments, not built."""
+        return keras.layers.Dense(
+            self.units, activation=self.activation, use_bias=self.use_bias, name=self.name, dtype=self.dtype_policy
+        )
+
     def linear_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Returns `inputs @ kernel`."""
         return keras.ops.matmul(inputs, kernel)

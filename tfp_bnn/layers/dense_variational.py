@@ -118,6 +118,17 @@ class DenseVariational(VariationalLayer):
         column = [(0, 0)] * (len(inputs.shape) - 1) + [(0, 1)]
         return self.activation(keras.ops.matmul(keras.ops.pad(inputs, column, constant_values=1), matrix))
 
+    def keras_layer(self) -> keras.layers.Dense:
+        """Returns Keras's `Dense` of the same arguments, not built."""
+        return keras.layers.Dense(
+            self.units, activation=self.activation, use_bias=self.use_bias, name=self.name, dtype=self.dtype_policy
+        )
+
+    def keras_weights(self, weights: Mapping[str, Tensor]) -> list[Tensor]:
+        """Returns the kernel's rows and, if there is one, the bias."""
+        matrix = weights["weights"]
+        return [matrix[:-1], matrix[-1]] if self.use_bias else [matrix]
+
     def divergence(
         self, posterior: WeightPosterior, prior: priors.Prior, sample: WeightSample | None, noise: Noise
     ) -> Tensor:

@@ -119,6 +119,11 @@ class LinearVariationalLayer(VariationalLayer):
         bias = keras.ops.reshape(keras.ops.cast(bias, outputs.dtype), (1, *signs.outputs[1:]))
         return outputs + bias
 
+    def keras_weights(self, weights: Mapping[str, Tensor]) -> list[Tensor]:
+        """Returns kernel and, if there is one, bias."""
+        bias = [weights.get("bias", self.bias)] if self.use_bias else []
+        return [weights["kernel"], *bias]
+
     def divergence(
         self, posterior: WeightPosterior, prior: priors.Prior, sample: WeightSample | None, noise: Noise
     ) -> Tensor:

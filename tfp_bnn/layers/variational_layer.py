@@ -76,6 +76,14 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     def divergence(self, posterior: WeightPosterior, prior: Prior, sample: WeightSample | None, noise: Noise) -> Tensor:
         """Returns KL[q || p] of one tensor of weights in nats, or an estimate of it; `sample` is a draw at hand."""
 
+    @abc.abstractmethod
+    def keras_layer(self) -> keras.layers.Layer:
+        """Returns the plain Keras layer of the same arguments, not built."""
+
+    @abc.abstractmethod
+    def keras_weights(self, weights: Mapping[str, Tensor]) -> list[Tensor]:
+        """Returns the weights of that Keras layer, in its order, for one value of the random weights (by name)."""
+
     # What the base does with it.
 
     def add_random_weights(self, name: str, shape: Sequence[int], posterior: Posterior, prior: Prior) -> None:
