@@ -34,6 +34,15 @@ def needs_tfp() -> AbstractContextManager:
     return pytest.raises(ImportError, match="pip install tfp-nightly")
 
 
+def double_precision() -> AbstractContextManager:
+    """Returns the context in which the backend has float64: on JAX it is off by default."""
+    if TENSORFLOW:
+        return contextlib.nullcontext()
+    import jax
+
+    return jax.enable_x64(True)
+
+
 def numpy(tensor: Any) -> np.ndarray:
     """Returns a tensor as a float64 array."""
     return keras.ops.convert_to_numpy(tensor).astype("float64")

@@ -1,11 +1,22 @@
-"""Fixtures of all tests: quiet TensorFlow, and the same random numbers in each test."""
+"""Fixtures of all tests: quiet TensorFlow, the same random numbers in each test, and how thorough they are."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
+import layer_contract
 import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--thorough", action="store_true", help="ten times the draws, each check on each geometry, more random examples"
+    )
+
+
+def pytest_configure(config):
+    layer_contract.set_thorough(config.getoption("--thorough"))
 
 
 @pytest.fixture(autouse=True)

@@ -15,15 +15,16 @@ from typing import Any
 
 import keras
 import numpy as np
-from backend import TENSORFLOW, compiled, numpy, over_seeds, seeds, with_gradient, with_variables
+from backend import TENSORFLOW, compiled, double_precision, numpy, over_seeds, seeds, with_gradient, with_variables
 
 import tfp_bnn as bnn
 from tfp_bnn.estimators import Reparameterization
 from tfp_bnn.layers import VariationalLayer
 from tfp_bnn.noise import counted
 
-NUM_DRAWS = 10_000
 STANDARD_ERRORS = 4
+NUM_DRAWS = 10_000
+EVERY_CHECK_ON_EVERY_GEOMETRY = False
 KL_WEIGHT = 0.25
 
 # By the name of the Keras layer whose weights are random: arguments and the shape of the inputs.
@@ -113,8 +114,16 @@ def family(layer_class: type[VariationalLayer]) -> str:
     return name.removesuffix(type(getattr(layer_class, "estimator", None)).__name__)
 
 
+def set_thorough(thorough: bool) -> None:
+    """Sets how much is checked; thorough is ten times the draws, and each check on each geometry."""
+    global NUM_DRAWS, EVERY_CHECK_ON_EVERY_GEOMETRY
+    NUM_DRAWS = 100_000 if thorough else 10_000
+    EVERY_CHECK_ON_EVERY_GEOMETRY = thorough
+
+
 def cases(every_geometry: bool = True) -> list[Case]:
-    """Returns the cases of all final layers: every geometry, or the first one of each class."""
+    """Returns the cases of all final layers: every geometry, or the first one of each class unless it is thorough."""
+    every_geometry = every_geometry or EVERY_CHECK_ON_EVERY_GEOMETRY
     found = []
     for layer_class in final_layers():
         geometries = GEOMETRIES[family(layer_class)]
@@ -264,7 +273,7 @@ def check_gradients(case: Case) -> None:
         mean, variance = closed_form_moments(layer, inputs)
         return keras.ops.mean(keras.ops.square(mean - target) + variance)
 
-    draws = over_seeds(with_gradient(loss, variables), 4000)
+    draws = over_seeds(with_gradient(loss, variables), NUM_DRAWS // 2)
     expected = numpy(with_gradient(expected_loss, variables)())
     assert np.abs(expected).max() > 0.01
     assert_mean(draws, expected, "expected loss and its gradient")
@@ -314,7 +323,7 @@ def check_divergence(case: Case) -> None:
             assert abs(numpy(loss) / KL_WEIGHT - expected) < STANDARD_ERRORS * spread, name
             continue
         kl = divergence(layer, inputs)
-        draws = over_seeds(with_gradient(kl, prior.trainable_variables), 2000)
+        draws = over_seeds(with_gradient(kl, prior.trainable_variables), NUM_DRAWS // 5)
         assert_mean(draws[:, 0], expected, "KL divergence from a mixture")
         assert draws[:, 0].min() <= numpy(loss) / KL_WEIGHT <= draws[:, 0].max()
         assert_mean(draws[:, 1:], slopes_of_divergence(layer, prior), "gradient of a learned prior")
@@ -383,17 +392,18 @@ def check_half_precision(case: Case) -> None:
 
 def check_double_precision(case: Case) -> None:
     """In float64 nothing is rounded to less: neither the outputs nor the KL term."""
-    layer = case.make(dtype="float64", kl_weight=KL_WEIGHT, **exact_divergence(case))
-    set_posterior(layer, lambda shape: (np.full(shape, 1 / 3), np.full(shape, 1e-12)))
-    inputs = case.inputs().astype("float64") / 3
-    reference = case.make_keras(dtype="float64")
-    reference.set_weights([np.full(variable.shape, 1 / 3) for variable in reference.variables])
-    outputs = layer(inputs)
-    np.testing.assert_allclose(numpy(outputs), numpy(reference(inputs)), rtol=1e-10, atol=1e-10)
-    assert {variable.dtype for variable in layer.trainable_variables} == {"float64"}
-    kl = numpy(divergence(layer, keras.ops.convert_to_tensor(inputs))(seeds(1)[0]))
-    num_weights = sum(math.prod(q.mean.shape) for q in read(layer).values())
-    np.testing.assert_allclose(kl, num_weights * (0.5 * (1e-24 + 1 / 9) - 0.5 - math.log(1e-12)), rtol=1e-12)
+    with double_precision():
+        layer = case.make(dtype="float64", **exact_divergence(case))
+        set_posterior(layer, lambda shape: (np.full(shape, 1 / 3), np.full(shape, 1e-12)))
+        reference = case.make_keras(dtype="float64")
+        reference.set_weights([np.full(variable.shape, 1 / 3) for variable in reference.variables])
+        inputs = case.inputs().astype("float64") / 3
+        outputs, kl = forward(layer, inputs)(seeds(1)[0])
+        np.testing.assert_allclose(numpy(outputs), numpy(reference(inputs)), rtol=1e-10, atol=1e-10)
+        assert {variable.dtype for variable in layer.trainable_variables} == {"float64"}
+        num_weights = sum(math.prod(q.mean.shape) for q in read(layer).values())
+        expected = num_weights * (0.5 * (1e-24 + 1 / 9) - 0.5 - math.log(1e-12))
+        np.testing.assert_allclose(numpy(kl), expected, rtol=1e-12)
 
 
 def check_extremes(case: Case) -> None:

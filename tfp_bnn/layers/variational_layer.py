@@ -91,7 +91,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
         def add_weight(**kwargs: Any) -> Any:
             # A mixed precision policy must not round what KL and standard deviations are computed from.
-            dtype = keras.backend.result_type(self.variable_dtype, "float32")
+            dtype = "float64" if self.variable_dtype == "float64" else "float32"
             return self.add_weight(dtype=dtype, autocast=False, **kwargs)
 
         self.random_weights[name] = (posterior.create(add_weight, name, tuple(shape)), prior)
