@@ -96,6 +96,16 @@ def functional_nested():
     return keras.Model(inputs, inner(keras.layers.Dense(4)(inputs)))
 
 
+def time_distributed():
+    inputs = keras.Input((4,))
+    steps = keras.layers.TimeDistributed(bnn.layers.DenseReparameterization(3))(keras.layers.Reshape((2, 2))(inputs))
+    return keras.Model(inputs, keras.layers.Flatten()(steps))
+
+
+def sequential():
+    return keras.Sequential([keras.Input((4,)), bnn.layers.DenseFlipout(4), bnn.layers.DenseFlipout(3)])
+
+
 class Subclassed(keras.Model):
     def __init__(self):
         super().__init__()
@@ -105,7 +115,7 @@ class Subclassed(keras.Model):
         return self.inner[1](keras.ops.relu(self.inner[0](inputs)))
 
 
-@pytest.mark.parametrize("make_model", [functional_shared, functional_nested, Subclassed])
+@pytest.mark.parametrize("make_model", [sequential, functional_shared, functional_nested, time_distributed, Subclassed])
 def test_each_layer_counts_once_in_any_kind_of_model(make_model):
     model, (x, y) = make_model(), data()
     model.compile(keras.optimizers.SGD(0.0), loss=bnn.likelihoods.Categorical())
