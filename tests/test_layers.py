@@ -66,6 +66,13 @@ def test_every_final_layer_is_public_and_documented():
             assert section in layer.__doc__, (layer, section)
 
 
+@pytest.mark.parametrize("layer", [bnn.layers.DenseFlipout, bnn.layers.DenseVariational])
+def test_dense_layers_pass_masks_on(layer):
+    embedded = keras.layers.Embedding(5, 4, mask_zero=True)(np.array([[1, 2, 0], [3, 0, 0]]))
+    mask = keras.ops.convert_to_numpy(keras.src.backend.get_keras_mask(layer(3)(embedded)))
+    np.testing.assert_array_equal(mask, [[True, True, False], [True, False, False]])
+
+
 def test_dense_variational_without_bias_is_a_product():
     layer = bnn.layers.DenseVariational(3, use_bias=False)
     inputs = np.ones((2, 4), "float32")
@@ -82,6 +89,11 @@ def test_dense_variational_without_bias_is_a_product():
         (lambda: bnn.layers.Conv2DFlipout(0, 3), r"`filters` must be a positive integer. Received: filters=0"),
         (lambda: bnn.layers.Conv2DFlipout(5, 3, groups=2), r"groups=2"),
         (lambda: bnn.layers.Conv2DFlipout(4, 3, groups=0), r"groups=0"),
+        (
+            lambda: bnn.layers.Conv2DFlipout(4, 3, groups=None),
+            r"`groups` must be .*: groups=None",
+        ),
+        (lambda: bnn.layers.Conv2DFlipout(4, 3, padding=None), r"`padding` must be a string. Received: padding=None"),
         (lambda: bnn.layers.Conv2DFlipout(4, 0), r"kernel_size"),
         (lambda: bnn.layers.Conv2DFlipout(4, 3, padding="causal"), r"causal"),
         (lambda: bnn.layers.Conv2DFlipout(4, 3, strides=2, dilation_rate=2), r"dilation_rate"),
@@ -104,6 +116,8 @@ def test_a_wrong_argument_gets_one_clear_error(make_layer, message):
 @pytest.mark.parametrize(
     ("layer", "shape", "message"),
     [
+        (bnn.layers.DenseFlipout, (4, 0), r"at least 1. Received: input_shape=\(4, 0\)"),
+        (lambda n: bnn.layers.Conv2DFlipout(n, 3), (4, 8, 8, 0), r"at least 1 .*input_shape=\(4, 8, 8, 0\)"),
         (bnn.layers.DenseFlipout, (None,), r"\[batch, ..., features\]"),
         (bnn.layers.DenseVariational, (4, None), r"known number of features"),
         (lambda n: bnn.layers.Conv2DFlipout(n, 3), (4, 8, 8), r"takes inputs with 4 axes"),

@@ -52,7 +52,9 @@ class _Convolution(LinearVariationalLayer):
             **kwargs,
         )
         self.filters = filters
-        self.groups = groups
+        self.groups = check_size("groups", groups)
+        if not isinstance(padding, str):
+            raise ValueError(f"`padding` must be a string. Received: padding={padding!r}")
         # Keras's own layer checks the arguments and brings them to one form.
         checked = _KERAS_CONVOLUTIONS[self.rank](
             filters, kernel_size, strides, padding, data_format, dilation_rate, groups, name=self.name
@@ -92,9 +94,9 @@ class _Convolution(LinearVariationalLayer):
                 f"channels). Received: input_shape={tuple(input_shape)}"
             )
         channels = input_shape[self._channel_axis]
-        if channels is None or channels % self.groups:
+        if not channels or channels % self.groups:
             raise ValueError(
-                "The number of input channels must be known and divisible by `groups`. "
+                "The number of input channels must be known, at least 1 and divisible by `groups`. "
                 f"Received: groups={self.groups}, input_shape={tuple(input_shape)}"
             )
         self.compute_output_shape(input_shape)

@@ -7,7 +7,7 @@ import keras
 
 from tfp_bnn import estimators, posteriors, priors
 from tfp_bnn.estimators import SignShapes
-from tfp_bnn.layers.linear_layer import LinearVariationalLayer, check_size
+from tfp_bnn.layers.linear_layer import LinearVariationalLayer, check_features, check_size
 
 Tensor = Any
 
@@ -42,14 +42,11 @@ class _Dense(LinearVariationalLayer):
             **kwargs,
         )
         self.units = units
+        self.supports_masking = True
 
     def check_input_shape(self, input_shape: Sequence[int | None]) -> None:
         """Raises ValueError unless inputs have the shape [batch, ..., features], with features known."""
-        if len(input_shape) < 2 or input_shape[-1] is None:
-            raise ValueError(
-                "A dense layer takes inputs of shape [batch, ..., features], with a known number of features. "
-                f"Received: input_shape={tuple(input_shape)}"
-            )
+        check_features(input_shape)
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
 
     def kernel_shape(self, input_shape: Sequence[int | None]) -> tuple[int, ...]:

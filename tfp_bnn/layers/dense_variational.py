@@ -7,7 +7,7 @@ import keras
 
 from tfp_bnn import divergences, posteriors, priors
 from tfp_bnn.distribution_functions import DistributionPosterior, DistributionPrior
-from tfp_bnn.layers.linear_layer import check_size
+from tfp_bnn.layers.linear_layer import check_features, check_size
 from tfp_bnn.layers.variational_layer import VariationalLayer, monte_carlo_divergence
 from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import WeightPosterior, WeightSample
@@ -77,16 +77,13 @@ class DenseVariational(VariationalLayer):
         self.posterior = _check("posterior", posterior or posteriors.MeanFieldNormal(), posteriors.Posterior)
         self.prior = _check("prior", prior or priors.Normal(), priors.Prior)
         self.kl_use_exact = kl_use_exact
+        self.supports_masking = True
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the variables for inputs of this shape: a matrix whose rows are the kernel's and, last, the bias."""
-        if len(input_shape) < 2 or input_shape[-1] is None:
-            raise ValueError(
-                "A dense layer takes inputs of shape [batch, ..., features], with a known number of features. "
-                f"Received: input_shape={tuple(input_shape)}"
-            )
+        check_features(input_shape)
         features = input_shape[-1]
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: features})
         shape = (features + 1 if self.use_bias else features, self.units)

@@ -170,6 +170,15 @@ def check_size(name: str, value: Any) -> int:
     return int(value)
 
 
+def check_features(input_shape: Sequence[int | None]) -> None:
+    """Raises ValueError if a dense layer cannot take inputs of this shape."""
+    if len(input_shape) < 2 or not input_shape[-1]:
+        raise ValueError(
+            "A dense layer takes inputs of shape [batch, ..., features], with a known number of features, at least 1. "
+            f"Received: input_shape={tuple(input_shape)}"
+        )
+
+
 def check_type(name: str, value: Any, expected: type) -> Any:
     """Returns `value` if it is an `expected`; raises ValueError otherwise."""
     if not isinstance(value, expected):

@@ -98,6 +98,9 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Returns the outputs at weights drawn for this call, and adds the KL term."""
+        # Keras casts floats only, and weights cast to integer inputs would be cut off.
+        if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype)):
+            inputs = keras.ops.cast(inputs, self.compute_dtype)
         held = held_weights.of(self)
         if held is not None:
             return self.outputs_at(inputs, held)

@@ -1,0 +1,698 @@
+"""Plants faults in copies of the package, one at a time, and demands that each turns a test red.
+
+Run by hand, from the repository: `python tests/planted_faults.py`. It takes some minutes. The tests that a fault is
+planted for must be green without it. What found each fault goes to docs/results/planted_faults.json; the exit status is
+1 if a fault was missed. pytest itself only checks, in `test_planted_faults.py`, that all faults can still be planted.
+"""
+
+import argparse
+import ast
+import dataclasses
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "docs" / "results" / "planted_faults.json"
+COPIED = ("tfp_bnn", "tests", "pyproject.toml")
+# The planted fault might let a test run for ever.
+LIMIT_SECONDS = 900
+ALL_PASSED, SOME_FAILED = 0, 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """A fault, the edit that plants it, and the tests (pytest node ids) of which at least one must turn red.
+
+    `old` occurs once in `file`, a path below tfp_bnn/; `new` takes its place. `also` has more such pairs, for faults
+    that one edit cannot plant.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    also: tuple[tuple[str, str], ...] = ()
+
+    def plant_in(self, source: str) -> str:
+        """Returns the source with the fault; raises ValueError unless each text to replace occurs exactly once."""
+        for old, new in ((self.old, self.new), *self.also):
+            if source.count(old) != 1:
+                raise ValueError(f"{self.name}: occurs {source.count(old)} times in {self.file}, not once: {old!r}")
+            source = source.replace(old, new)
+        return source
+
+
+def geometry(case: str, check: str) -> str:
+    """Returns the node id of a check of the layers' contract that is made on every geometry."""
+    return f"tests/test_layers.py::test_contract_on_every_geometry[{case}-{check}]"
+
+
+def contract(case: str, check: str) -> str:
+    """Returns the node id of a check of the layers' contract that is made once for every layer."""
+    return f"tests/test_layers.py::test_contract_on_every_layer[{case}-{check}]"
+
+
+def in_file(file: str, *tests: str) -> tuple[str, ...]:
+    """Returns the node ids of tests of one file."""
+    return tuple(f"tests/test_{file}.py::{test}" for test in tests)
+
+
+NOISE = (
+    Fault(
+        "signs from a uniform distribution on [-1, 1]",
+        "noise.py",
+        "return keras.ops.cast(1 - 2 * keras.ops.bitwise_and(bits, 1), dtype)",
+        'return keras.ops.cast(keras.ops.cast(bits, "float32") / 2.0**31, dtype)',
+        (geometry("DenseFlipout-matrix", "check_moments"),),
+    ),
+    Fault(
+        "noise in bfloat16 drawn in 16 bits",
+        "noise.py",
+        'wide = "float64" if dtype == "float64" else "float32"',
+        "wide = dtype",
+        in_file("noise", "test_normals_have_the_moments_of_the_standard_normal"),
+    ),
+    Fault(
+        "the same seed at each call",
+        "layers/variational_layer.py",
+        "noise = Noise(self.seed_generator.next)",
+        "noise = Noise(lambda: self.seed_generator.state.value)",
+        (contract("DenseReparameterization-matrix", "check_seeds"),),
+    ),
+    Fault(
+        "seed state not restored",
+        "layers/variational_layer.py",
+        "self.seed_generator.state.assign(store[_SEED_STATE])",
+        "store[_SEED_STATE]",
+        (contract("DenseReparameterization-matrix", "check_seeds"),),
+    ),
+)
+
+ESTIMATORS = (
+    Fault(
+        "one sign for the whole batch in dense Flipout",
+        "layers/dense.py",
+        "leading = (keras.ops.shape(inputs)[0], *[1] * (len(inputs.shape) - 2))",
+        "leading = (1, *[1] * (len(inputs.shape) - 2))",
+        (geometry("DenseFlipout-matrix", "check_noise_within_a_batch"),),
+    ),
+    Fault(
+        "one sign for the whole batch in convolutional Flipout",
+        "layers/convolutional.py",
+        "batch = keras.ops.shape(inputs)[0]",
+        "batch = 1",
+        (geometry("Conv2DFlipout-valid", "check_noise_within_a_batch"),),
+    ),
+    Fault(
+        "a sign of its own for each position in convolutional Flipout",
+        "layers/convolutional.py",
+        "self._channels_only(batch, inputs.shape[self._channel_axis]), self._channels_only(batch, self.filters)",
+        "keras.ops.shape(inputs), self._channels_only(batch, self.filters)",
+        (
+            geometry("Conv2DFlipout-valid", "check_moments"),
+            geometry("Conv2DFlipout-valid", "check_noise_within_a_batch"),
+            contract("Conv2DFlipout-valid", "check_gradients"),
+        ),
+    ),
+    Fault(
+        "Flipout's signs on the mean too",
+        "estimators.py",
+        "return Estimate(op(inputs, kernel.mean) + noisy,",
+        "return Estimate(op(flipped, kernel.mean) + noisy,",
+        (geometry("DenseFlipout-matrix", "check_moments"),),
+    ),
+    Fault(
+        "Flipout's output signs forgotten",
+        "estimators.py",
+        "noisy = op(flipped, perturbation) * noise.signs(sign_shapes.outputs, dtype)",
+        "noisy = op(flipped, perturbation)",
+        (
+            geometry("DenseFlipout-matrix", "check_moments"),
+            geometry("DenseFlipout-matrix", "check_noise_within_a_batch"),
+        ),
+    ),
+    Fault(
+        "Flipout's input signs forgotten",
+        "estimators.py",
+        "flipped = inputs * noise.signs(sign_shapes.inputs, dtype)",
+        "flipped = inputs",
+        (
+            geometry("DenseFlipout-matrix", "check_moments"),
+            geometry("DenseFlipout-matrix", "check_noise_within_a_batch"),
+        ),
+    ),
+    Fault(
+        "Flipout's bias noise shared across the batch",
+        "estimators.py",
+        "_along_channels(perturbation, sign_shapes) * signs",
+        "_along_channels(perturbation, sign_shapes) * signs[:1]",
+        (geometry("DenseFlipout-matrix", "check_noise_within_a_batch"),),
+    ),
+    Fault(
+        "noise shared across the batch in local reparameterization",
+        "estimators.py",
+        "eps = noise.normal(ops.shape(mean),",
+        "eps = noise.normal((1, *ops.shape(mean)[1:]),",
+        (geometry("DenseLocalReparameterization-matrix", "check_noise_within_a_batch"),),
+    ),
+    Fault(
+        "bias noise shared across the batch in local reparameterization",
+        "estimators.py",
+        "eps = noise.normal(sign_shapes.outputs,",
+        "eps = noise.normal((1, *sign_shapes.outputs[1:]),",
+        (geometry("DenseLocalReparameterization-matrix", "check_noise_within_a_batch"),),
+    ),
+    Fault(
+        "one noise for all units in local reparameterization",
+        "estimators.py",
+        "eps = noise.normal(ops.shape(mean),",
+        "eps = noise.normal((*ops.shape(mean)[:-1], 1),",
+        (
+            geometry("DenseLocalReparameterization-matrix", "check_moments"),
+            geometry("DenseLocalReparameterization-matrix", "check_noise_within_a_batch"),
+            contract("DenseLocalReparameterization-matrix", "check_gradients"),
+        ),
+    ),
+    Fault(
+        "one noise for all units of a kernel",
+        "posteriors.py",
+        "eps = noise.normal(self.mean.shape, keras.backend.standardize_dtype(self.mean.dtype))",
+        "shape = tuple(self.mean.shape)\n"
+        "        eps = noise.normal((*shape[:-1], 1)[: len(shape)], keras.backend.standardize_dtype(self.mean.dtype))\n"
+        "        eps = ops.broadcast_to(eps, shape)",
+        in_file("posteriors", "test_draws_have_the_mean_and_variance_of_the_posterior"),
+    ),
+    Fault(
+        "standard deviation instead of variance in local reparameterization",
+        "estimators.py",
+        "op(ops.square(inputs), ops.square(kernel.stddev))",
+        "op(ops.square(inputs), kernel.stddev)",
+        (geometry("DenseLocalReparameterization-matrix", "check_moments"),),
+    ),
+    Fault(
+        "square root with an infinite slope at 0",
+        "estimators.py",
+        "return ops.where(positive, ops.sqrt(ops.where(positive, variance, 1.0)), 0.0)",
+        "return ops.sqrt(variance)",
+        (contract("DenseLocalReparameterization-matrix", "check_extremes"),),
+    ),
+)
+
+POSTERIORS = (
+    Fault(
+        "rho read by exp, assigned by the inverse of softplus",
+        "posteriors.py",
+        "keras.ops.softplus(self.rho)",
+        "keras.ops.exp(self.rho)",
+        in_file("posteriors", "test_what_is_assigned_is_read"),
+    ),
+    Fault(
+        "softplus as log(1 + exp(rho)), which overflows",
+        "posteriors.py",
+        "keras.ops.softplus(self.rho)",
+        "keras.ops.log1p(keras.ops.exp(self.rho))",
+        in_file("posteriors", "test_what_is_assigned_is_read"),
+    ),
+    Fault(
+        "inverse of softplus as log(exp(stddev) - 1), which overflows",
+        "posteriors.py",
+        "return value + np.log(-np.expm1(-np.asarray(value)))",
+        "return np.log(np.expm1(np.asarray(value)))",
+        in_file("posteriors", "test_softplus_of_its_inverse_is_the_identity"),
+    ),
+    Fault(
+        "standard deviations not trained",
+        "posteriors.py",
+        "keras.ops.softplus(self.rho)",
+        "keras.ops.softplus(keras.ops.stop_gradient(self.rho) + 0 * self.rho)",
+        in_file("posteriors", "test_gradients_of_a_draw_are_those_of_mean_plus_stddev_times_eps"),
+    ),
+    Fault(
+        "the same initial means for all layers",
+        "posteriors.py",
+        "self.mean_initializer.clone()",
+        "self.mean_initializer",
+        in_file("posteriors", "test_one_recipe_gives_every_tensor_fresh_means_and_variables_of_its_own"),
+    ),
+    Fault(
+        "Monte Carlo's log q at the mean",
+        "posteriors.py",
+        "log_prob = -0.5 * ops.sum(ops.square(eps)) - ops.sum(ops.log(self.stddev)) - constant",
+        "log_prob = -ops.sum(ops.log(self.stddev)) - constant",
+        in_file("divergences", "test_monte_carlo_is_log_q_less_log_p_summed_over_the_weights"),
+    ),
+)
+
+PRIORS = (
+    Fault(
+        "mixture's density by exp and log, which underflows",
+        "priors.py",
+        "return wide + ops.softplus(narrow_log_odds)",
+        "return ops.log(ops.exp(wide) + ops.exp(wide + narrow_log_odds))",
+        in_file("priors", "test_the_mixture_density_is_right_far_out_and_at_zero"),
+    ),
+    Fault(
+        "mixture's pi on the wrong component",
+        "priors.py",
+        "logit_wide = ops.where(log_sigma_1 >= log_sigma_2, logit_pi, -logit_pi)",
+        "logit_wide = ops.where(log_sigma_1 >= log_sigma_2, -logit_pi, logit_pi)",
+        in_file("priors", "test_the_mixture_density_equals_tfp"),
+    ),
+    Fault(
+        "a learned prior's parameters get no gradient",
+        "priors.py",
+        "= self._parameters(keras.backend.standardize_dtype(weights.dtype))",
+        "= map(ops.stop_gradient, self._parameters(keras.backend.standardize_dtype(weights.dtype)))",
+        in_file("training", "test_a_learned_prior_shared_by_all_layers_is_trained_once"),
+    ),
+    Fault(
+        "prior copied on load",
+        "layers/variational_layer.py",
+        "return prior_of_clone(value) if isinstance(value, Prior) else value",
+        "return type(value).from_config(value.get_config()) if isinstance(value, Prior) else value",
+        in_file("saving", "test_a_shared_learned_prior_is_still_shared_after_loading"),
+    ),
+    Fault(
+        "prior serialized by the layer instead of by Keras",
+        "layers/linear_layer.py",
+        '"prior": self.prior,',
+        '"prior": keras.saving.serialize_keras_object(self.prior),',
+        in_file("saving", "test_a_shared_learned_prior_is_still_shared_after_loading"),
+    ),
+    Fault(
+        "a clone shares the prior of the original",
+        "layers/cloning.py",
+        "if call is None:",
+        "if True:",
+        (contract("DenseFlipout-matrix", "check_clone"),),
+    ),
+    Fault(
+        "a prior of its own for each layer of a clone",
+        "layers/cloning.py",
+        "if prior.name not in copies:",
+        "if True:",
+        (contract("DenseFlipout-matrix", "check_clone"),),
+    ),
+)
+
+DIVERGENCES = (
+    Fault(
+        "KL mean instead of sum",
+        "divergences.py",
+        "return half_precision * squares - ops.sum(ops.log(posterior.stddev)) + constant",
+        "total = half_precision * squares - ops.sum(ops.log(posterior.stddev)) + constant\n"
+        "    return total / math.prod(posterior.mean.shape)",
+        in_file("divergences", "test_divergences_are_sums_over_the_weights"),
+    ),
+    Fault(
+        "Monte Carlo's log p mean instead of sum",
+        "divergences.py",
+        "keras.ops.sum(prior.log_prob(sample.value))",
+        "keras.ops.mean(prior.log_prob(sample.value))",
+        in_file("divergences", "test_monte_carlo_is_log_q_less_log_p_summed_over_the_weights"),
+    ),
+    Fault(
+        "prior's scale not squared in the closed form",
+        "divergences.py",
+        "half_precision = 0.5 / prior.scale**2",
+        "half_precision = 0.5 / prior.scale",
+        in_file("divergences", "test_the_closed_form_equals_tfp"),
+    ),
+    Fault(
+        "Monte Carlo at another draw than the outputs'",
+        "layers/variational_layer.py",
+        "posterior.sample(noise) if sample is None else sample",
+        "posterior.sample(noise)",
+        in_file("posteriors", "test_a_layer_adds_log_q_less_log_p_at_its_own_draw"),
+    ),
+    Fault(
+        "a forgotten bias KL",
+        "layers/variational_layer.py",
+        "for name, (_, prior) in self.random_weights.items()",
+        'for name, (_, prior) in self.random_weights.items() if name != "bias"',
+        in_file("training", "test_the_kl_term_is_the_sum_over_all_weights_biases_included"),
+    ),
+    Fault(
+        "KL twice for a layer that is called twice",
+        "layers/variational_layer.py",
+        "return self._has_kl_weight and not self.losses",
+        "return self._has_kl_weight",
+        (contract("DenseFlipout-matrix", "check_divergence_counts_once"),),
+    ),
+    Fault(
+        "KL twice in a nested model",
+        "objective.py",
+        "        return loss\n",
+        "        return loss + sum(sum(inner.losses) for inner in model.layers if isinstance(inner, keras.Model))\n",
+        in_file("training", "test_each_layer_counts_once_in_any_kind_of_model[functional_nested]"),
+    ),
+    Fault(
+        "KL of a nested model lost from the log",
+        "objective.py",
+        "for layer in variational_layers(model)]",
+        "for layer in variational_layers(model) if layer in model.layers]",
+        in_file("training", "test_each_layer_counts_once_in_any_kind_of_model[functional_nested]"),
+    ),
+    Fault(
+        "KL from variables rounded to half precision",
+        "layers/variational_layer.py",
+        "return self.add_weight(dtype=dtype, autocast=False, **kwargs)",
+        "return self.add_weight(dtype=dtype, autocast=True, **kwargs)",
+        (
+            contract("DenseFlipout-matrix", "check_half_precision"),
+            *in_file("training", "test_mixed_precision_keeps_posteriors_and_kl_in_float32"),
+        ),
+    ),
+    Fault(
+        "float16 KL",
+        "layers/variational_layer.py",
+        'keras.ops.cast(self._kl_of_pass, "float32")',
+        'keras.ops.cast(keras.ops.cast(self._kl_of_pass, self.compute_dtype), "float32")',
+        (
+            contract("DenseFlipout-matrix", "check_half_precision"),
+            *in_file("training", "test_mixed_precision_keeps_posteriors_and_kl_in_float32"),
+        ),
+    ),
+    Fault(
+        "KL divided by the batch size",
+        "layers/variational_layer.py",
+        "            self._add_kl(posteriors, samples, noise)\n",
+        "            self._add_kl(posteriors, samples, noise)\n"
+        "            self._losses[-1] = self._losses[-1] / keras.ops.shape(inputs)[0]\n",
+        in_file("training", "test_history_holds_the_halves_of_the_loss_for_training_and_validation"),
+    ),
+)
+
+KL_WEIGHTS = (
+    Fault(
+        "KL divided by the number of layers",
+        "callbacks.py",
+        "layer.kl_weight = factor * self.beta / self.num_examples",
+        "layer.kl_weight = factor * self.beta / self.num_examples / len(variational_layers(self.model))",
+        in_file("training", "test_the_kl_weight_follows_its_schedule_batch_by_batch"),
+    ),
+    Fault(
+        "KL divided by the number of batches, not of examples",
+        "callbacks.py",
+        "layer.kl_weight = factor * self.beta / self.num_examples",
+        'layer.kl_weight = factor * self.beta / self.params["steps"]',
+        in_file("training", "test_the_kl_weight_follows_its_schedule_batch_by_batch"),
+    ),
+    Fault(
+        "KL weight compiled in as a constant",
+        "layers/variational_layer.py",
+        "self.add_loss(self._kl_weight * ",
+        'self.add_loss(getattr(self, "_weight_as_number", self._configured_kl_weight) * ',
+        in_file("objective", "test_the_minibatches_of_an_epoch_add_up_to_the_whole_objective"),
+        also=(
+            ("self._kl_weight.assign(value)", "self._kl_weight.assign(value); self._weight_as_number = float(value)"),
+        ),
+    ),
+    Fault(
+        "KL weight forgotten on load",
+        "layers/variational_layer.py",
+        "self._has_kl_weight = math.isfinite(float(self._kl_weight.value))",
+        "self._has_kl_weight = False",
+        in_file("saving", "test_a_saved_model_is_the_same_model_and_goes_on_training"),
+    ),
+    Fault(
+        "training without a KL weight accepted",
+        "layers/variational_layer.py",
+        "if training and not self._has_kl_weight:",
+        "if False:",
+        in_file("training", "test_training_without_a_kl_weight_raises_and_says_what_to_write"),
+    ),
+    Fault(
+        "warm-up epoch by epoch instead of batch by batch",
+        "kl_schedules.py",
+        "done = epoch + ((batch + 1) / num_batches if num_batches else 0.0)",
+        "done = epoch",
+        in_file("kl_schedules", "test_warmup_rises_by_equal_steps_to_1_and_stays_there"),
+    ),
+    Fault(
+        "Blundell's weights with sum 1 instead of mean 1",
+        "kl_schedules.py",
+        "return num_batches * 2.0 ** -(batch + 1)",
+        "return 2.0 ** -(batch + 1)",
+        in_file("kl_schedules", "test_blundell_is_the_formula_of_the_paper"),
+    ),
+    Fault(
+        "all batches of one execution take the first one's factor",
+        "callbacks.py",
+        "return float(np.mean([self.schedule(self._epoch, index, num_batches) for index in batches]))",
+        "return float(self.schedule(self._epoch, batches[0], num_batches))",
+        in_file("training", "test_the_batches_of_one_execution_share_the_mean_of_their_factors"),
+    ),
+    Fault(
+        "the logged nll holds the KL term",
+        "objective.py",
+        "nll.update_state(loss - sum(costs, 0.0), sample_weight=examples)",
+        "nll.update_state(loss, sample_weight=examples)",
+        in_file("training", "test_history_holds_the_halves_of_the_loss_for_training_and_validation"),
+    ),
+    Fault(
+        "the logged nll counts a partial batch as a whole one",
+        "objective.py",
+        "nll.update_state(loss - sum(costs, 0.0), sample_weight=examples)",
+        "nll.update_state(loss - sum(costs, 0.0))",
+        in_file("training", "test_history_holds_the_halves_of_the_loss_for_training_and_validation"),
+    ),
+)
+
+CONVOLUTIONS = (
+    Fault(
+        "causal padding behind instead of before",
+        "layers/convolutional.py",
+        "before = (self.dilation_rate[0] * (self.kernel_size[0] - 1), 0)",
+        "before = (0, self.dilation_rate[0] * (self.kernel_size[0] - 1))",
+        (geometry("Conv1DFlipout-dilation, causal", "check_without_noise_it_is_the_keras_layer"),),
+    ),
+    Fault(
+        "causal padding without the dilation",
+        "layers/convolutional.py",
+        "before = (self.dilation_rate[0] * (self.kernel_size[0] - 1), 0)",
+        "before = (self.kernel_size[0] - 1, 0)",
+        (geometry("Conv1DFlipout-dilation, causal", "check_without_noise_it_is_the_keras_layer"),),
+    ),
+    Fault(
+        "kernel shape from all channels in spite of groups",
+        "layers/convolutional.py",
+        "input_shape[self._channel_axis] // self.groups",
+        "input_shape[self._channel_axis]",
+        (geometry("Conv2DFlipout-groups, same", "check_without_noise_it_is_the_keras_layer"),),
+    ),
+)
+
+PREDICTION = (
+    Fault(
+        "mean of the log-probabilities instead of log of the mean",
+        "predictive.py",
+        "return scipy.special.logsumexp(log_probs, axis=0) - np.log(len(self.outputs))",
+        "return log_probs.mean(axis=0)",
+        in_file(
+            "predictive",
+            "test_log_prob_is_the_logarithm_of_the_mean_probability_not_the_mean_of_the_logarithms",
+        ),
+    ),
+    Fault(
+        "nats averaged over the dimensions of a target",
+        "likelihoods.py",
+        "return ops.sum(log_density, axis=-1)",
+        "return ops.mean(log_density, axis=-1)",
+        in_file("likelihoods", "test_log_prob_equals_tfp"),
+    ),
+    Fault(
+        "nats of classes averaged over the classes",
+        "likelihoods.py",
+        "return ops.where(valid, log_prob, math.nan)",
+        "return ops.where(valid, log_prob / outputs.shape[-1], math.nan)",
+        in_file("likelihoods", "test_log_prob_equals_tfp"),
+    ),
+    Fault(
+        "mean standard deviation instead of root of the mean variance",
+        "predictive.py",
+        "np.sqrt(_numpy(self.likelihood.variance(self.outputs)).mean(axis=0))",
+        "np.sqrt(_numpy(self.likelihood.variance(self.outputs))).mean(axis=0)",
+        in_file("predictive", "test_the_variance_is_that_of_the_mixture"),
+    ),
+    Fault(
+        "a new draw of the network for each batch of a prediction",
+        "predictive.py",
+        "[_numpy(draw_outputs(batch, seeds)) for batch in bar]",
+        "[_numpy(draw_outputs(batch, seeds + np.array([i, 0], seeds.dtype))) for i, batch in enumerate(bar)]",
+        in_file("predictive", "test_a_draw_is_one_linear_function_for_all_inputs"),
+    ),
+    Fault(
+        "layers draw weights of their own in a prediction",
+        "layers/variational_layer.py",
+        "if held is not None:",
+        "if False:",
+        in_file("predictive", "test_a_draw_is_one_linear_function_for_all_inputs"),
+    ),
+    Fault(
+        "all tensors of weights of a draw from one seed",
+        "noise.py",
+        "[0, next(count)]",
+        "[0, 0 * next(count)]",
+        in_file("predictive", "test_the_draws_of_a_linear_layer_have_the_moments_of_its_weights"),
+    ),
+)
+
+FAULTS = (*NOISE, *ESTIMATORS, *POSTERIORS, *PRIORS, *DIVERGENCES, *KL_WEIGHTS, *CONVOLUTIONS, *PREDICTION)
+
+
+# Whether they can be planted: cheap.
+
+
+def check_that_faults_apply() -> None:
+    """Raises ValueError if a fault cannot be planted in today's sources, or if a test that it names is not there."""
+    for fault in FAULTS:
+        source = (ROOT / "tfp_bnn" / fault.file).read_text()
+        # A file that is no Python any more would turn any test red.
+        if ast.dump(ast.parse(fault.plant_in(source))) == ast.dump(ast.parse(source)):
+            raise ValueError(f"{fault.name}: changes nothing")
+        for test in fault.tests:
+            file, function = test.split("[")[0].split("::")
+            if f"def {function}(" not in (ROOT / file).read_text():
+                raise ValueError(f"{fault.name}: there is no test {test}")
+
+
+# Whether they are found.
+
+
+def copy_sources(source: Path, target: Path) -> None:
+    """Copies the package, its tests and their settings."""
+    target.mkdir()
+    for name in COPIED:
+        path = source / name
+        if path.is_dir():
+            shutil.copytree(path, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, target / name)
+
+
+def run_python(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python in a copy, whose package then comes before an installed one."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("PYTHONSAFEPATH", None)  # It would keep the copy off the module path.
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_SECONDS,
+    )
+
+
+def run_tests(root: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Runs tests in a copy, up to the first failure."""
+    return run_python(root, "-m", "pytest", "-q", "-x", "--color=no", "-p", "no:cacheprovider", *tests)
+
+
+def imported_backend(root: Path) -> str:
+    """Returns Keras's backend in a copy; raises RuntimeError if it is not the copy's package that is imported."""
+    code = "import keras, tfp_bnn; print(tfp_bnn.__file__, keras.backend.backend(), sep='\\n')"
+    result = run_python(root, "-c", code)
+    lines = result.stdout.splitlines()[-2:]
+    if result.returncode or not Path(lines[0]).resolve().is_relative_to(root.resolve()):
+        raise RuntimeError(f"The copy's package is not the one that is imported: {lines} {result.stderr[-2000:]}")
+    return lines[1]
+
+
+def check_green(root: Path, faults: Sequence[Fault]) -> None:
+    """Raises RuntimeError unless all tests of the faults pass without them."""
+    result = run_tests(root, sorted({test for fault in faults for test in fault.tests}))
+    if result.returncode != ALL_PASSED:
+        raise RuntimeError(f"The tests must pass without a fault:\n{result.stdout[-4000:]}{result.stderr[-2000:]}")
+
+
+def finder(root: Path, fault: Fault) -> str | None:
+    """Plants a fault in a copy; returns the first test that it turns red, or None.
+
+    A usage error, an error while tests are collected, or no test at all is no finding.
+    """
+    path = root / "tfp_bnn" / fault.file
+    path.write_text(fault.plant_in(path.read_text()))
+    try:
+        result = run_tests(root, fault.tests)
+    except subprocess.TimeoutExpired:
+        return None
+    failed = re.search(r"^FAILED (.+?)(?: - .*)?$", result.stdout, re.MULTILINE)
+    if result.returncode == SOME_FAILED and failed:
+        return failed[1]
+    if result.returncode != ALL_PASSED:
+        print(f"pytest ended with status {result.returncode}:\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
+    return None
+
+
+def search(snapshot: Path, faults: Sequence[Fault]) -> Iterator[dict[str, Any]]:
+    """Yields, for each fault, its name, its file and the test that found it; says so in one line each."""
+    for fault in faults:
+        start = time.monotonic()
+        with tempfile.TemporaryDirectory() as directory:
+            copy_sources(snapshot, copy := Path(directory) / "copy")
+            test = finder(copy, fault)
+        verdict = f"found by {test}" if test else "NOT FOUND"
+        print(f"{fault.name}: {verdict} ({time.monotonic() - start:.0f} s)", flush=True)
+        yield {"name": fault.name, "file": f"tfp_bnn/{fault.file}", "found_by": test}
+
+
+def versions(backend: str) -> dict[str, str]:
+    """Returns the versions that made a result."""
+    packages = ("tfp-bnn", "keras", backend, "numpy", "pytest")
+    return {"python": sys.version.split()[0], **{name: metadata.version(name) for name in packages}}
+
+
+def find_all(faults: Sequence[Fault]) -> dict[str, Any]:
+    """Plants all faults, one at a time; returns the results. Edits meanwhile change nothing: it works on a snapshot."""
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as directory:
+        copy_sources(ROOT, snapshot := Path(directory) / "snapshot")
+        backend = imported_backend(snapshot)
+        check_green(snapshot, faults)
+        print(f"without a fault all tests pass ({time.monotonic() - start:.0f} s)", flush=True)
+        found = list(search(snapshot, faults))
+    return {
+        "command": shlex.join(["python", "tests/planted_faults.py", *sys.argv[1:]]),
+        "backend": backend,
+        "versions": versions(backend),
+        "seconds": round(time.monotonic() - start),
+        "planted": len(found),
+        "missed": [entry["name"] for entry in found if not entry["found_by"]],
+        "faults": found,
+    }
+
+
+def main() -> None:
+    """Plants the faults that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", metavar="SUBSTRING", help="only faults whose names contain this")
+    parser.add_argument("--json", type=Path, help="where the results go; default: docs/results, unless --only is given")
+    arguments = parser.parse_args()
+    faults = [fault for fault in FAULTS if arguments.only.lower() in fault.name.lower()]
+    if not faults:
+        parser.error(f"no fault's name contains {arguments.only!r}")
+    results = find_all(faults)
+    path = arguments.json or (None if arguments.only else RESULTS)
+    if path:
+        path.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"{len(faults) - len(results['missed'])} of {len(faults)} faults found in {results['seconds']} s")
+    sys.exit(1 if results["missed"] else 0)
+
+
+if __name__ == "__main__":
+    main()
