@@ -28,7 +28,7 @@ lint: $(VENV)/ready-to-test
 	$(BIN)/ruff format --check .
 
 test-tensorflow test-jax: test-%: $(VENV)/ready-to-test
-	KERAS_BACKEND=$* $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	KERAS_BACKEND=$* $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 $(VENV)/ready: requirements.txt pyproject.toml
 	@echo "Setting up $(VENV): some minutes the first time ..."

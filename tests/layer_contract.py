@@ -18,7 +18,7 @@ import numpy as np
 from backend import TENSORFLOW, compiled, double_precision, numpy, over_seeds, seeds, with_gradient, with_variables
 
 import tfp_bnn as bnn
-from tfp_bnn.estimators import Reparameterization
+from tfp_bnn.estimators import LocalReparameterization, Reparameterization
 from tfp_bnn.layers import VariationalLayer
 from tfp_bnn.noise import counted
 
@@ -260,6 +260,37 @@ def check_noise_within_a_batch(case: Case) -> None:
         assert_mean(first * second / variance[-1], 0.0, "correlation of the noise of two examples")
 
 
+def check_noise_within_an_example(case: Case) -> None:
+    """Sums of the outputs of an example, with random signs, vary as they do for random weights.
+
+    Noise on the outputs instead of the kernel is another one for each output.
+    """
+    layer, outputs, mean = case.make(), draw_outputs(case), keras_moments(case)[0]
+    batch = len(mean)
+    signs = np.random.default_rng(2).choice([-1.0, 1.0], size=(mean[0].size, 4))
+    local = isinstance(getattr(case.layer_class, "estimator", None), LocalReparameterization)
+    expected = np.zeros((batch, 4))
+    for name, posterior in read(layer).items():
+        slopes = responses(layer, case.inputs(), name).reshape(-1, batch, len(signs))
+        variances = np.square(numpy(posterior.stddev)).ravel()
+        if local and name == "kernel":
+            expected += np.einsum("w,wbo->b", variances, slopes**2)[:, np.newaxis]
+        else:
+            expected += np.einsum("w,wbk->bk", variances, np.square(slopes @ signs))
+    sums = (outputs - mean).reshape(-1, batch, len(signs)) @ signs
+    assert_mean(sums**2, expected, "variance of sums of the outputs of an example")
+
+
+def responses(layer: VariationalLayer, inputs: Any, name: str) -> np.ndarray:
+    """Returns the outputs, [weights, batch, ...], where one of the named weights is 1 and all other weights are 0."""
+    inputs = keras.ops.convert_to_tensor(inputs)
+    zeros = {other: keras.ops.zeros_like(posterior.mean) for other, posterior in read(layer).items()}
+    shape = tuple(zeros[name].shape)
+    ones = np.eye(math.prod(shape), dtype="float32").reshape(-1, *shape)
+    outputs = compiled(lambda ones: keras.ops.map(lambda one: layer.outputs_at(inputs, {**zeros, name: one}), ones))
+    return numpy(outputs(keras.ops.convert_to_tensor(ones)))
+
+
 def check_gradients(case: Case) -> None:
     """The gradient of a quadratic loss is right on average: that of `(E[y] - t)^2 + Var[y]`."""
     layer, inputs = case.make(), case.inputs()
@@ -376,9 +407,9 @@ def check_compiled_is_eager(case: Case) -> None:
 def check_half_precision(case: Case) -> None:
     """Under a mixed policy outputs agree within its rounding; KL terms and variables stay in float32."""
     inputs, seed = case.inputs(), seeds(1)[0]
-    expected, kl = map(numpy, forward(case.make(), inputs)(seed))
+    expected, kl = map(numpy, forward(case.make(**exact_divergence(case)), inputs)(seed))
     for policy, epsilon in (("mixed_bfloat16", 2.0**-8), ("mixed_float16", 2.0**-11)):
-        layer = case.make(dtype=policy, kl_weight=KL_WEIGHT)
+        layer = case.make(dtype=policy, kl_weight=KL_WEIGHT, **exact_divergence(case))
         half = keras.ops.cast(inputs, policy.removeprefix("mixed_"))
         outputs, kl_of_half = forward(layer, half)(seed)
         assert keras.backend.standardize_dtype(outputs.dtype) == policy.removeprefix("mixed_")
@@ -387,7 +418,9 @@ def check_half_precision(case: Case) -> None:
         np.testing.assert_allclose(numpy(kl_of_half), kl, rtol=1e-5)
         assert {variable.dtype for variable in layer.trainable_variables} == {"float32"}
         layer(inputs)
-        assert {keras.backend.standardize_dtype(loss.dtype) for loss in layer.losses} == {"float32"}
+        (loss,) = layer.losses
+        assert keras.backend.standardize_dtype(loss.dtype) == "float32"
+        np.testing.assert_allclose(numpy(loss), KL_WEIGHT * kl, rtol=1e-5)
 
 
 def check_double_precision(case: Case) -> None:
@@ -520,6 +553,7 @@ def assert_finite(case: Case, inputs: np.ndarray, means: Sequence[float], stddev
 ON_EVERY_GEOMETRY: Sequence[Callable[[Case], None]] = (
     check_moments,
     check_noise_within_a_batch,
+    check_noise_within_an_example,
     check_without_noise_it_is_the_keras_layer,
 )
 ON_EVERY_LAYER: Sequence[Callable[[Case], None]] = tuple(

@@ -17,26 +17,20 @@ from layer_contract import (
 import tfp_bnn as bnn
 
 
-def parametrize(found):
-    """Parametrizes by cases; the tests of a case run in one process, one after the other, and share its draws."""
-    grouped = [pytest.param(case, id=str(case), marks=pytest.mark.xdist_group(str(case))) for case in found]
-    return pytest.mark.parametrize("case", grouped)
-
-
 @pytest.mark.parametrize("check", ON_EVERY_GEOMETRY, ids=lambda check: check.__name__)
-@parametrize(cases())
+@pytest.mark.parametrize("case", cases(), ids=str)
 def test_contract_on_every_geometry(case, check):
     check(case)
 
 
 @pytest.mark.parametrize("check", ON_EVERY_LAYER, ids=lambda check: check.__name__)
-@parametrize(cases(every_geometry=False))
+@pytest.mark.parametrize("case", cases(every_geometry=False), ids=str)
 def test_contract_on_every_layer(case, check):
     check(case)
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="on JAX everything compiled is compiled with XLA")
-@parametrize(cases(every_geometry=False))
+@pytest.mark.parametrize("case", cases(every_geometry=False), ids=str)
 def test_moments_with_xla(case):
     check_moments(case, xla=True)
 

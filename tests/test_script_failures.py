@@ -20,7 +20,6 @@ TRAIN_SMALL_NETWORK = TESTS / "train_small_network.py"
 STEPS_PER_EPOCH = 31  # of `TRAIN`
 KILLED_RUN = (*TRAIN, "--max-steps", 3 * STEPS_PER_EPOCH - 10)  # the last epoch is partial
 
-pytestmark = pytest.mark.xdist_group("script failures")  # they share a training
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 
 

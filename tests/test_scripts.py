@@ -5,8 +5,6 @@ import json
 import pytest
 from script_runs import TRAIN, run
 
-pytestmark = pytest.mark.xdist_group("scripts")  # they share a training
-
 LEARNED_PRIOR = ("--prior", "scale-mixture", "--learn-prior")
 
 
