@@ -56,8 +56,7 @@ def compiled(function: Callable, xla: bool = False) -> Callable:
         return tf.function(function, autograph=False, jit_compile=xla)
     import jax
 
-    # Tests compile for longer than they run.
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+    return jax.jit(function)
 
 
 def with_variables(function: Callable, variables: Sequence[Any]) -> Callable:
