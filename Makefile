@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: demo demo-regression train test test-tensorflow test-jax lint clean
+.PHONY: demo demo-regression train test test-tensorflow test-jax coverage lint clean
 
 demo: $(VENV)/ready
 	rm -rf runs/demo
@@ -28,7 +28,15 @@ lint: $(VENV)/ready-to-test
 	$(BIN)/ruff format --check .
 
 test-tensorflow test-jax: test-%: $(VENV)/ready-to-test
-	KERAS_BACKEND=$* $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	KERAS_BACKEND=$* $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+coverage: $(VENV)/ready-to-test
+	rm -f .coverage
+	for backend in tensorflow jax; do \
+	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest --numprocesses auto --dist worksteal \
+	        --cov=tfp_bnn --cov-branch --cov-append --cov-report= || exit 1; \
+	done
+	$(BIN)/coverage report --show-missing --fail-under=95
 
 $(VENV)/ready: requirements.txt pyproject.toml
 	@echo "Setting up $(VENV): some minutes the first time ..."
