@@ -452,6 +452,13 @@ KL_WEIGHTS = (
         "nll.update_state(loss - sum(costs, 0.0))",
         in_file("training", "test_history_holds_the_halves_of_the_loss_for_training_and_validation"),
     ),
+    Fault(
+        "the KL weight of a backup taken for one's own",
+        "callbacks.py",
+        "        self._epoch = epoch\n        self._current = None\n",
+        "        self._epoch = epoch\n",
+        in_file("script_failures", "test_a_resumed_training_ends_as_the_uninterrupted_one"),
+    ),
 )
 
 CONVOLUTIONS = (
@@ -475,6 +482,13 @@ CONVOLUTIONS = (
         "input_shape[self._channel_axis] // self.groups",
         "input_shape[self._channel_axis]",
         (geometry("Conv2DFlipout-groups, same", "check_without_noise_it_is_the_keras_layer"),),
+    ),
+    Fault(
+        "weights cut to the integers of the inputs",
+        "layers/variational_layer.py",
+        "inputs = keras.ops.cast(inputs, self.compute_dtype)",
+        "pass",
+        in_file("keras_equivalence", "test_integers_give_what_the_same_numbers_give_as_floats"),
     ),
 )
 
