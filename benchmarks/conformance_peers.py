@@ -229,7 +229,7 @@ def check_library(name: str, seed: int) -> dict[str, Any]:
 
 def run_apart(name: str, seed: int) -> dict[str, Any]:
     """Runs the checks on one library in a process of its own."""
-    command = [sys.executable, __file__, "--library", name, "--seed", str(seed)]
+    command = [sys.executable, __file__, "--only", name, "--seed", str(seed)]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
@@ -254,15 +254,15 @@ def markdown(libraries: Mapping[str, Any]) -> str:
 def main() -> None:
     """Runs one library and prints its results, or all of them and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--library", choices=LIBRARIES, help="check this one only, and print a JSON object")
+    parser.add_argument("--only", choices=LIBRARIES, help="check this one only, and print a JSON object")
     parser.add_argument("--json", type=Path, default=Path("docs/results/conformance_peers.json"), help="the results")
     parser.add_argument("--seed", type=int, default=0, help="seed of the libraries' random numbers")
     args = parser.parse_args()
-    if args.library:
+    if args.only:
         # What libraries print while they run is not part of the JSON object.
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
             logging.disable(logging.WARNING)
-            results = check_library(args.library, args.seed)
+            results = check_library(args.only, args.seed)
         print(dumps(results), end="")
         return
     libraries = {name: run_apart(name, args.seed) for name in LIBRARIES}

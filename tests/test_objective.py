@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from backend import TENSORFLOW
+from layer_contract import divergence_from_standard_normals as kl_of
 
 import tfp_bnn as bnn
 
@@ -46,16 +47,6 @@ def nll_of(model, x, y):
 
 def mean_of(model, index, name):
     return keras.ops.convert_to_numpy(model.layers[index].random_weights[name][0].mean).astype("float64")
-
-
-def kl_of(model):
-    total = 0.0
-    for layer in model.layers:
-        for variables, _ in layer.random_weights.values():
-            mean, rho = (keras.ops.convert_to_numpy(v.value).astype("float64") for v in (variables.mean, variables.rho))
-            stddev = np.logaddexp(0, rho)
-            total += np.sum(0.5 * (stddev**2 + mean**2 - 1) - np.log(stddev))
-    return total
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 3])

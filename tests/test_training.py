@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from layer_contract import divergence_from_standard_normals as kl_of
 
 import tfp_bnn as bnn
 
@@ -22,17 +23,6 @@ def classifier(layers):
 
 def flipout_classifier(**kwargs):
     return classifier([bnn.layers.DenseFlipout(5, "relu", **kwargs), bnn.layers.DenseFlipout(3, **kwargs)])
-
-
-def kl_of(model):
-    """Returns the closed-form KL divergence of a model from standard normal priors, in float64."""
-    total = 0.0
-    for layer in bnn.layers.variational_layers(model):
-        for variables, _ in layer.random_weights.values():
-            mean, rho = (np.asarray(v, "float64") for v in (variables.mean, variables.rho))
-            variance = np.logaddexp(0, rho) ** 2
-            total += 0.5 * np.sum(variance + mean**2 - 1 - np.log(variance))
-    return total
 
 
 def test_history_holds_the_halves_of_the_loss_for_training_and_validation():

@@ -30,6 +30,8 @@ def to_deterministic(model: keras.Model) -> keras.Model:
 
     Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 5.1 (the mean of the weights).
     """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"Expected a Keras model. Received: {model!r}")
     if not model.built:
         raise ValueError(f"Expected a model that is built. Received: {model.name!r}, which has not seen an input")
     copies: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
