@@ -72,7 +72,7 @@ def with_variables(function: Callable, variables: Sequence[Any]) -> Callable:
     return lambda *args: run([variable.value for variable in variables], *args)
 
 
-def seeds(num_draws: int, first: int = 11) -> Any:
+def seeds(num_draws: int, first: int = 12) -> Any:
     """Returns one seed a draw, [num_draws, 2], with room for a hundred counts in each."""
     pairs = np.stack([np.full(num_draws, first), 100 * np.arange(num_draws)], axis=1)
     return keras.ops.convert_to_tensor(pairs.astype("int32"))

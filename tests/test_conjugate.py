@@ -37,7 +37,7 @@ def test_the_trained_posterior_is_the_exact_one(layer, batch_size):
     model = keras.Sequential([keras.Input((FEATURES,)), bayesian])
     # A learning rate that falls to 0 and the mean of the last weights: else the noise of the gradients stays in them.
     optimizer = keras.optimizers.Adam(
-        keras.optimizers.schedules.CosineDecay(0.01, STEPS), use_ema=True, ema_momentum=0.998
+        keras.optimizers.schedules.CosineDecay(0.01, STEPS), use_ema=True, ema_momentum=0.9995
     )
     model.compile(optimizer, loss=bnn.likelihoods.Normal(scale=NOISE_STDDEV), steps_per_execution=50)
     # Copies of the data in one long epoch: the objective is a mean over examples, and an epoch has its overhead.
