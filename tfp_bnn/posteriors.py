@@ -14,6 +14,7 @@ import numpy as np
 
 from tfp_bnn import _tfp
 from tfp_bnn.noise import Noise
+from tfp_bnn.softplus import softplus, softplus_inverse
 
 Tensor = Any
 
@@ -111,7 +112,7 @@ class NormalVariables(PosteriorVariables):
 
     def read(self) -> NormalWeights:
         """Returns the Gaussian posterior with today's means and standard deviations."""
-        return NormalWeights(keras.ops.convert_to_tensor(self.mean), keras.ops.softplus(self.rho))
+        return NormalWeights(keras.ops.convert_to_tensor(self.mean), softplus(keras.ops.convert_to_tensor(self.rho)))
 
     def assign(self, mean: Any, stddev: Any) -> None:
         """Sets the means and the standard deviations, arrays of the weights' shape (or that broadcast to it)."""
@@ -165,9 +166,3 @@ class MeanFieldNormal(Posterior):
     def from_config(cls, config: dict[str, Any]) -> "MeanFieldNormal":
         """Makes the posterior that `get_config` describes."""
         return cls(**config)
-
-
-def softplus_inverse(value: Any) -> Any:
-    """Returns rho with `log(1 + exp(rho)) = value`, elementwise and without overflow; -inf for 0."""
-    with np.errstate(divide="ignore"):
-        return value + np.log(-np.expm1(-np.asarray(value)))

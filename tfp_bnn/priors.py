@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tfp_bnn import _tfp
+from tfp_bnn.softplus import plus_softplus, softplus
 
 Tensor = Any
 
@@ -176,9 +177,9 @@ class ScaleMixture(Prior):
         logit_wide = ops.where(log_sigma_1 >= log_sigma_2, logit_pi, -logit_pi)
         half_precision_wide, half_precision_narrow = 0.5 * ops.exp(-2 * log_wide), 0.5 * ops.exp(-2 * log_narrow)
         squared = ops.square(weights)
-        wide = -squared * half_precision_wide - (log_wide + ops.softplus(-logit_wide) + _HALF_LOG_TWO_PI)
+        wide = -squared * half_precision_wide - (log_wide + softplus(-logit_wide) + _HALF_LOG_TWO_PI)
         narrow_log_odds = (log_wide - log_narrow - logit_wide) - squared * (half_precision_narrow - half_precision_wide)
-        return wide + ops.softplus(narrow_log_odds)
+        return plus_softplus(wide, narrow_log_odds)
 
     def distribution(self, shape: Sequence[int] = ()) -> Any:
         """Returns the two-component `tfd.MixtureSameFamily` of batch shape `shape`."""
