@@ -31,6 +31,7 @@ from tfp_bnn import (  # noqa: E402
 )
 from tfp_bnn.conversion import to_deterministic  # noqa: E402
 from tfp_bnn.predictive import Predictive, predict  # noqa: E402
+from tfp_bnn.summary import PredictiveSummary, summarize  # noqa: E402
 
 if TYPE_CHECKING:
     from tfp_bnn import plots
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Predictive",
+    "PredictiveSummary",
     "callbacks",
     "datasets",
     "estimators",
@@ -51,6 +53,7 @@ __all__ = [
     "posteriors",
     "predict",
     "priors",
+    "summarize",
     "to_deterministic",
 ]
 

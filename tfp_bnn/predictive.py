@@ -1,9 +1,6 @@
 """Monte Carlo prediction: many draws of the network's weights, and what their outputs say together."""
 
 import numbers
-import random
-import weakref
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -11,10 +8,8 @@ import numpy as np
 import scipy.special
 from tqdm import auto as tqdm
 
-from tfp_bnn import _backend, held_weights
-from tfp_bnn.layers.variational_layer import variational_layers
+from tfp_bnn import drawing
 from tfp_bnn.likelihoods import Likelihood
-from tfp_bnn.noise import counted
 
 Tensor = Any
 
@@ -128,7 +123,8 @@ def predict(
 ) -> Predictive:
     """Draws a model's weights many times and runs all of `x` through each of the drawn networks.
 
-    The draws of a batch run inside one compiled function; memory is bounded by the batch, however many draws.
+    The draws of a batch run inside one compiled function. All outputs are kept: for very many draws, or draws of very
+    many inputs, see `tfp_bnn.summarize`.
 
     Args:
         model: a Keras model with Bayesian layers, one output [n, outputs].
@@ -153,105 +149,12 @@ def predict(
     >>> predictive.draws.shape
     (20, 3, 2)
     """
-    for name, value in (("num_draws", num_draws), ("batch_size", batch_size)):
-        if not isinstance(value, numbers.Integral) or value < 1:
-            raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
-    likelihood = _likelihood_of(model) if likelihood is None else likelihood
-    batches = list(_batches(x, batch_size))
-    if not model.built:
-        model(batches[0])
-    draw_outputs = _compiled(model)
-    seeds = _seeds(model, num_draws, random.getrandbits(31) if seed is None else seed)
+    drawing.check_counts(num_draws=num_draws, batch_size=batch_size)
+    likelihood = drawing.likelihood_of(model) if likelihood is None else likelihood
+    batches = list(drawing.batches_of(x, batch_size))
+    seeds = drawing.seeds_of_draws(model, num_draws, seed)
     bar = tqdm.tqdm(batches, desc=f"{num_draws} draws", unit="batch", delay=_BAR_DELAY_SECONDS, disable=not verbose)
-    outputs = np.concatenate([_numpy(draw_outputs(batch, seeds)) for batch in bar], axis=1)
-    return Predictive(outputs.astype("float32", copy=False), likelihood)
-
-
-def _likelihood_of(model: keras.Model) -> Likelihood:
-    loss = getattr(model, "loss", None)
-    if not isinstance(loss, Likelihood):
-        raise ValueError(
-            "A prediction needs a likelihood: compile the model with one, such as "
-            "model.compile(..., loss=tfp_bnn.likelihoods.Categorical()), or pass predict(..., likelihood=...). "
-            f"Received: a model with loss={loss!r}"
-        )
-    return loss
-
-
-def _batches(x: Any, batch_size: int) -> Iterator[Any]:
-    arrays = keras.tree.map_structure(np.asarray, x)
-    sizes = {array.shape[0] if array.ndim else 0 for array in keras.tree.flatten(arrays)}
-    if len(sizes) != 1 or 0 in sizes:
-        raise ValueError(f"`x` must hold at least one input, and as many in each array. Received: sizes {sizes}")
-    (size,) = sizes
-    for start in range(0, size, batch_size):
-        yield keras.tree.map_structure(lambda array, start=start: array[start : start + batch_size], arrays)
-
-
-def _seeds(model: keras.Model, num_draws: int, seed: int) -> np.ndarray:
-    """Returns one seed a draw, [draws, 2]; between them there is room for one for each tensor of weights."""
-    tensors = sum(len(layer.random_weights) for layer in variational_layers(model))
-    first = np.full(num_draws, seed % (2**31 - 1))
-    return np.stack([first, np.arange(num_draws) * max(tensors, 1)], axis=1).astype("int32")
-
-
-def _outputs_of_draw(model: keras.Model, inputs: Tensor, seed: Tensor) -> Tensor:
-    noise = counted(seed)
-    weights = {layer: layer.sample_weights(noise) for layer in variational_layers(model)}
-    with held_weights.hold(weights):
-        outputs = model(inputs, training=False)
-    if not keras.ops.is_tensor(outputs):
-        raise ValueError(f"`predict` takes models of one output. Received: {len(outputs)} outputs of {model.name!r}")
-    return outputs
-
-
-# Compiling takes as long as many a prediction, and training draws plots again and again.
-_COMPILED: weakref.WeakKeyDictionary[keras.Model, Callable] = weakref.WeakKeyDictionary()
-
-
-def _compiled(model: keras.Model) -> Callable[[Any, np.ndarray], Tensor]:
-    """Returns the compiled function of (inputs, seeds) that gives outputs [draws, n, outputs]."""
-    if model not in _COMPILED:
-        # A strong reference to the model, in the cache's value, would keep the model alive for ever.
-        compile_draws = _compile_tensorflow if _backend.name() == "tensorflow" else _compile_jax
-        _COMPILED[model] = compile_draws(weakref.ref(model))
-    return _COMPILED[model]
-
-
-def _compile_tensorflow(model: Callable[[], keras.Model]) -> Callable[[Any, np.ndarray], Tensor]:
-    import tensorflow as tf
-
-    @tf.function(jit_compile=model().jit_compile, reduce_retracing=True)
-    @tf.autograph.experimental.do_not_convert
-    def draw_outputs(inputs: Any, seeds: tf.Tensor) -> tf.Tensor:
-        return tf.map_fn(
-            lambda seed: tf.cast(_outputs_of_draw(model(), inputs, seed), tf.float32),
-            seeds,
-            parallel_iterations=1,
-            fn_output_signature=tf.float32,
-        )
-
-    def on_tensors(inputs: Any, seeds: np.ndarray) -> tf.Tensor:
-        return draw_outputs(keras.tree.map_structure(tf.convert_to_tensor, inputs), tf.convert_to_tensor(seeds))
-
-    return on_tensors
-
-
-def _compile_jax(model: Callable[[], keras.Model]) -> Callable[[Any, np.ndarray], Tensor]:
-    import jax
-
-    @jax.jit
-    def draw_outputs(values: list[Tensor], inputs: Any, seeds: Tensor) -> Tensor:
-        def one_draw(seed: Tensor) -> Tensor:
-            with keras.StatelessScope(state_mapping=list(zip(model().variables, values, strict=True))):
-                return _outputs_of_draw(model(), inputs, seed)
-
-        return jax.lax.map(one_draw, seeds)
-
-    def on_values(inputs: Any, seeds: np.ndarray) -> Tensor:
-        return draw_outputs([variable.value for variable in model().variables], inputs, seeds)
-
-    return on_values
+    return Predictive(np.concatenate([drawing.draw_outputs(model, batch, seeds) for batch in bar], axis=1), likelihood)
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

@@ -1,0 +1,198 @@
+"""Monte Carlo prediction in the memory of a few draws, however many there are: sums over draws instead of outputs."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import auto as tqdm
+
+from tfp_bnn import drawing
+from tfp_bnn.likelihoods import Likelihood
+
+_DRAWS_AT_ONCE = 50
+_BAR_DELAY_SECONDS = 2.0
+
+
+class PredictiveSummary:
+    """What is left of the predictive distribution of n inputs when the draws themselves are not kept.
+
+    Its methods are those of `Predictive`, and have their values.
+
+    Args:
+        averages: over draws, of the mean, its variance between draws ("epistemic"), the variance ("aleatoric"), the
+            entropy, and, if targets were given, of their probability ("log_prob", the logarithm).
+        num_draws: how many draws.
+        likelihood: what turned the network's outputs into distributions.
+    """
+
+    def __init__(self, averages: Mapping[str, np.ndarray], num_draws: int, likelihood: Likelihood):
+        self._averages = averages
+        self.num_draws = num_draws
+        self.likelihood = likelihood
+
+    def __len__(self) -> int:
+        return len(self.mean())
+
+    def __repr__(self) -> str:
+        return f"PredictiveSummary({self.num_draws} draws for {len(self)} inputs, {type(self.likelihood).__name__})"
+
+    def mean(self) -> np.ndarray:
+        """Returns E[y | x], [n, d]; for classes, their probabilities."""
+        return self._averages["mean"]
+
+    def epistemic_stddev(self) -> np.ndarray:
+        """Returns the standard deviation over draws of E[y | x, w], [n, d]."""
+        return np.sqrt(self._averages["epistemic"])
+
+    def aleatoric_stddev(self) -> np.ndarray:
+        """Returns the root of the mean over draws of Var[y | x, w], [n, d]."""
+        return np.sqrt(self._averages["aleatoric"])
+
+    def expected_entropy(self) -> np.ndarray:
+        """Returns the mean over draws of the entropy of p(y | x, w) in nats, [n]: the aleatoric part."""
+        return self._averages["entropy"]
+
+    def entropy(self) -> np.ndarray:
+        """Returns the entropy of the predictive distribution in nats, [n]: aleatoric and epistemic together.
+
+        Raises:
+            ValueError: for likelihoods other than of classes: their mean does not say it.
+        """
+        # The logarithms of probabilities are logits.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            outputs = np.log(self.mean())
+        return _numpy(self.likelihood.predictive_entropy(outputs[None].astype("float32")))
+
+    def mutual_information(self) -> np.ndarray:
+        """Returns the mutual information of y and the weights in nats, [n]: the epistemic part."""
+        return np.maximum(self.entropy() - self.expected_entropy(), 0.0)
+
+    def log_prob(self) -> np.ndarray:
+        """Returns the held-out nats `log (1/S) sum_s p(y | x, w_s)`, [n], of the targets that were given.
+
+        Raises:
+            ValueError: if none were given.
+        """
+        if "log_prob" not in self._averages:
+            raise ValueError("Held-out nats need targets: summarize(model, x, y, ...). Received: y=None")
+        return self._averages["log_prob"]
+
+
+def summarize(
+    model: keras.Model,
+    x: Any,
+    y: np.ndarray | None = None,
+    num_draws: int = 1000,
+    batch_size: int = 1000,
+    *,
+    likelihood: Likelihood | None = None,
+    seed: int | None = None,
+    verbose: bool = True,
+) -> PredictiveSummary:
+    """Draws a model's weights many times and keeps of the outputs only means, variances, entropies and held-out nats.
+
+    The memory it takes does not grow with the number of draws. With the same arguments, the draws are those of
+    `tfp_bnn.predict`.
+
+    Args:
+        model: a Keras model with Bayesian layers, one output [n, outputs].
+        x: inputs, an array [n, ...] or the structure of such arrays that the model takes.
+        y: labels or targets of the n inputs, for held-out nats; None if there are none.
+        num_draws: how many weight draws, at least 1.
+        batch_size: how many inputs are computed at once.
+        likelihood: what turns outputs into distributions; None takes the one that the model was compiled with.
+        seed: integer that makes the draws repeatable; None draws one.
+        verbose: whether a progress bar appears if it takes more than two seconds.
+
+    Returns:
+        The `PredictiveSummary` of the n inputs.
+
+    Raises:
+        ValueError: if an argument is out of range, if there is no likelihood, or if `y` does not fit.
+
+    Example:
+
+    >>> from tfp_bnn import layers, likelihoods
+    >>> model = keras.Sequential([keras.Input((4,)), layers.DenseFlipout(2)])
+    >>> summary = summarize(model, np.ones((3, 4)), num_draws=200, likelihood=likelihoods.Categorical(), seed=1)
+    >>> summary.mean().shape, summary.mutual_information().shape
+    ((3, 2), (3,))
+    """
+    drawing.check_counts(num_draws=num_draws, batch_size=batch_size)
+    likelihood = drawing.likelihood_of(model) if likelihood is None else likelihood
+    batches = list(drawing.batches_of(x, batch_size))
+    targets = _batches_of_targets(y, batches)
+    chunks = np.array_split(drawing.seeds_of_draws(model, num_draws, seed), -(-num_draws // _DRAWS_AT_ONCE))
+    bar = tqdm.tqdm(
+        total=len(batches) * num_draws, desc="Draws", unit="draw", delay=_BAR_DELAY_SECONDS, disable=not verbose
+    )
+
+    def outputs_of(batch: Any) -> Iterator[np.ndarray]:
+        for seeds in chunks:
+            yield drawing.draw_outputs(model, batch, seeds)
+            bar.update(len(seeds))
+
+    with bar:
+        parts = [
+            average_over_draws(outputs_of(batch), likelihood, target)
+            for batch, target in zip(batches, targets, strict=True)
+        ]
+    averages = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return PredictiveSummary(averages, num_draws, likelihood)
+
+
+def _batches_of_targets(y: np.ndarray | None, batches: Sequence[Any]) -> list[np.ndarray | None]:
+    if y is None:
+        return [None] * len(batches)
+    sizes = [len(keras.tree.flatten(batch)[0]) for batch in batches]
+    y = np.asarray(y)
+    if y.ndim == 0 or len(y) != sum(sizes):
+        raise ValueError(f"`y` must have one target for each of {sum(sizes)} inputs. Received: shape {y.shape}")
+    return np.split(y, np.cumsum(sizes)[:-1])
+
+
+def average_over_draws(
+    chunks: Iterable[np.ndarray], likelihood: Likelihood, y: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Returns the averages that a `PredictiveSummary` holds, in double precision.
+
+    Args:
+        chunks: the network's outputs, [draws, n, outputs], some draws at a time.
+        likelihood: what turns outputs into distributions.
+        y: labels or targets of the n inputs, or None.
+
+    Example:
+
+    >>> from tfp_bnn import likelihoods
+    >>> averages = average_over_draws([np.zeros((50, 3, 2)), np.ones((50, 3, 2))], likelihoods.Categorical())
+    >>> averages["mean"][0].tolist()
+    [0.5, 0.5]
+    """
+    sums: dict[str, Any] = {}
+    count, origin, log_sum = 0, None, -np.inf
+    for outputs in chunks:
+        means = _numpy(likelihood.mean(outputs)).astype("float64")
+        # About the first draw: the difference of two large sums of squares would round the variance away.
+        origin = means[0] if origin is None else origin
+        terms = {
+            "shift": means - origin,
+            "square": np.square(means - origin),
+            "aleatoric": _numpy(likelihood.variance(outputs)),
+            "entropy": _numpy(likelihood.entropy(outputs)),
+        }
+        for name, draws in terms.items():
+            sums[name] = sums.get(name, 0.0) + draws.sum(axis=0, dtype="float64")
+        if y is not None:
+            log_probs = _numpy(likelihood.log_prob(outputs, likelihood.check_targets(outputs, y)))
+            log_sum = np.logaddexp(log_sum, np.logaddexp.reduce(log_probs.astype("float64"), axis=0))
+        count += len(outputs)
+    averages = {name: total / count for name, total in sums.items()}
+    shift, square = averages.pop("shift"), averages.pop("square")
+    averages |= {"mean": origin + shift, "epistemic": np.maximum(square - np.square(shift), 0.0)}
+    return averages if y is None else averages | {"log_prob": log_sum - math.log(count)}
+
+
+def _numpy(tensor: Any) -> np.ndarray:
+    return keras.ops.convert_to_numpy(tensor)
