@@ -31,6 +31,7 @@ class SignShapes(NamedTuple):
 
     inputs: Sequence[Any]
     outputs: Sequence[Any]
+    channel_axis: int = -1
 
 
 class Estimator(abc.ABC):
@@ -109,9 +110,27 @@ class Flipout(Estimator):
         """Returns `op(x, mu) + op(x * s_in, sigma * eps) * s_out`."""
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         perturbation, log_prob = kernel.perturbation(noise)
-        flipped = inputs * noise.signs(sign_shapes.inputs, dtype)
-        noisy = op(flipped, perturbation) * noise.signs(sign_shapes.outputs, dtype)
-        return Estimate(op(inputs, kernel.mean) + noisy, WeightSample(kernel.mean + perturbation, log_prob))
+        terms = self._terms_of_channel if sign_shapes.inputs[sign_shapes.channel_axis] == 1 else self._terms
+        mean, noisy = terms(op, inputs, kernel.mean, perturbation, noise, sign_shapes)
+        outputs = mean + noisy * noise.signs(sign_shapes.outputs, dtype)
+        return Estimate(outputs, WeightSample(kernel.mean + perturbation, log_prob))
+
+    def _terms(
+        self, op: LinearOp, inputs: Tensor, mean: Tensor, perturbation: Tensor, noise: Noise, sign_shapes: SignShapes
+    ) -> tuple[Tensor, Tensor]:
+        """Returns `op(x, mu)` and `op(x * s_in, sigma * eps)`."""
+        flipped = inputs * noise.signs(sign_shapes.inputs, keras.backend.standardize_dtype(inputs.dtype))
+        return op(inputs, mean), op(flipped, perturbation)
+
+    def _terms_of_channel(
+        self, op: LinearOp, inputs: Tensor, mean: Tensor, perturbation: Tensor, noise: Noise, sign_shapes: SignShapes
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the same for inputs of one channel, by one operation with twice the outputs.
+
+        The one sign of an example passes through `op` to its outputs, whose own signs are as random without it.
+        """
+        both = op(inputs, keras.ops.concatenate([mean, perturbation], axis=-1))
+        return keras.ops.split(both, 2, axis=sign_shapes.channel_axis)
 
     def bias(self, bias: NormalWeights, noise: Noise, sign_shapes: SignShapes) -> Estimate:
         """Returns `mu + sigma * eps * s_out`."""

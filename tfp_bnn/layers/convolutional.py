@@ -129,7 +129,9 @@ class _Convolution(LinearVariationalLayer):
         """Returns one sign for each example and channel: its positions share their weights, hence their signs."""
         batch = keras.ops.shape(inputs)[0]
         return SignShapes(
-            self._channels_only(batch, inputs.shape[self._channel_axis]), self._channels_only(batch, self.filters)
+            self._channels_only(batch, inputs.shape[self._channel_axis]),
+            self._channels_only(batch, self.filters),
+            self._channel_axis,
         )
 
     def _channels_only(self, batch: Any, channels: int) -> tuple[Any, ...]:
