@@ -1,0 +1,262 @@
+"""How fast tfp_bnn is beside its peers and beside the deterministic network, on this machine.
+
+Each contender runs in a process of its own; in each round all of them do the same work, one after the other, so that a
+machine whose speed drifts slows all alike. What counts are ratios within a round. A peer that is not installed
+(`pip install -r requirements-bench.txt`) is a line of the table.
+
+    python benchmarks/compare.py --json docs/results/speed.json
+    python benchmarks/compare.py --quick
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("keras", "tensorflow", "jax", "tensorflow-probability", "tf-keras", "torch", "bayesian-torch")
+PACKAGES += ("blitz-bayesian-pytorch",)
+
+OURS, OURS_JAX = "tfp_bnn, TensorFlow", "tfp_bnn, JAX"
+PLAIN, PLAIN_JAX, PLAIN_TORCH = "deterministic Keras, TensorFlow", "deterministic Keras, JAX", "deterministic PyTorch"
+TFP, TFP_XLA, TORCH, BLITZ = "tfp.layers", "tfp.layers, XLA", "bayesian-torch", "BLiTZ"
+# Label: class of `contenders`, Keras's backend, more arguments.
+CONTENDERS: dict[str, tuple[str, str, Sequence[str]]] = {
+    OURS: ("TfpBnn", "tensorflow", ()),
+    OURS_JAX: ("TfpBnn", "jax", ()),
+    PLAIN: ("DeterministicKeras", "tensorflow", ()),
+    PLAIN_JAX: ("DeterministicKeras", "jax", ()),
+    PLAIN_TORCH: ("DeterministicTorch", "", ()),
+    TFP: ("Tfp", "tensorflow", ()),
+    TFP_XLA: ("Tfp", "tensorflow", ("--xla", "true")),
+    TORCH: ("BayesianTorch", "", ()),
+    BLITZ: ("Blitz", "", ()),
+}
+FLIPOUT = (OURS, OURS_JAX, PLAIN, PLAIN_JAX, PLAIN_TORCH, TFP, TFP_XLA, TORCH)
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What the contenders do: the worker's arguments, and who takes part."""
+
+    name: str
+    arguments: str
+    contenders: Sequence[str]
+
+    def command(self, label: str) -> list[str]:
+        """Returns the command of a contender's process."""
+        contender, _, more = CONTENDERS[label]
+        worker = str(Path(__file__).with_name("worker.py"))
+        return [sys.executable, worker, contender, *self.arguments.split(), *more]
+
+
+def mlp_work(width: int, estimator: str, units: int) -> Work:
+    """Returns the training of the paper's network with the mixture prior."""
+    peers = (TORCH, BLITZ) if estimator == "Reparameterization" else (TORCH,)
+    name = f"2x{width}, mixture prior, {estimator}, a training step"
+    arguments = f"train mlp-{width}x2 --estimator {estimator} --mixture --units {units}"
+    return Work(name, arguments, (OURS, OURS_JAX, PLAIN, PLAIN_JAX, PLAIN_TORCH, *peers))
+
+
+LENET, WIDE, NARROW = (
+    Work("LeNet5, Flipout, a training step", "train lenet5 --units 40", FLIPOUT),
+    mlp_work(1200, "Reparameterization", 40),
+    mlp_work(400, "Reparameterization", 150),
+)
+DRAWS = Work("LeNet5, 50 draws for 1,000 images", "predict lenet5 --units 50 --images 1000", FLIPOUT)
+WORKS = (
+    LENET,
+    NARROW,
+    mlp_work(400, "Flipout", 150),
+    WIDE,
+    mlp_work(1200, "Flipout", 40),
+    Work("ResNet-20, Flipout, a training step", "train resnet20 --units 4", FLIPOUT),
+    DRAWS,
+    Work("LeNet5, 50 draws for 10,000 images", "predict lenet5 --units 50 --images 10000", (OURS, PLAIN)),
+)
+QUICK_WORKS = (
+    Work(LENET.name, "train lenet5 --units 10", FLIPOUT),
+    Work(NARROW.name, NARROW.arguments.replace("150", "60"), NARROW.contenders),
+)
+GROWTH = (
+    *(Work(f"width {n}", f"train mlp-{n}x2 --mixture --units 10", (OURS, PLAIN)) for n in (100, 400, 1200, 4800)),
+    *(Work(f"depth {n}", f"train mlp-400x{n} --mixture --units 30", (OURS, PLAIN)) for n in (1, 2, 4, 8)),
+    *(Work(f"batch {n}", f"train mlp-400x2 --mixture --units 30 --batch {n}", (OURS, PLAIN)) for n in (32, 128, 512)),
+    *(
+        Work(f"{n} draws", f"predict mlp-400x2 --mixture --units {n} --images 1000", (OURS, PLAIN))
+        for n in (1, 10, 100, 1000)
+    ),
+    *(
+        Work(f"{n} draws of 10,000 images, summarized", f"summarize mlp-100x2 --units {n} --images 10000", (OURS,))
+        for n in (50, 250, 1000)
+    ),
+)
+
+
+# The measuring.
+
+
+class Process:
+    """A contender's process, ready to take turns; `missing` names packages that are not installed."""
+
+    def __init__(self, work: Work, label: str):
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        if CONTENDERS[label][1]:
+            environment["KERAS_BACKEND"] = CONTENDERS[label][1]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            work.command(label), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment
+        )
+        self.missing = self._answer().get("missing")
+
+    def _answer(self) -> dict[str, Any]:
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else {"missing": ["an answer: the process ended"]}
+
+    def turn(self) -> dict[str, Any]:
+        """Lets the contender do its work once; returns seconds for each unit, and memory."""
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def end(self) -> None:
+        """Ends the process."""
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def measure(work: Work, rounds: int) -> dict[str, dict[str, Any]]:
+    """Returns, for each contender, seconds of each round and memory in MiB, or what is missing."""
+    processes = {label: Process(work, label) for label in work.contenders}
+    results: dict[str, dict[str, Any]] = {
+        label: {"missing": process.missing} if process.missing else {"seconds": []}
+        for label, process in processes.items()
+    }
+    for _ in range(rounds):
+        for label, process in processes.items():
+            if not process.missing:
+                turn = process.turn()
+                results[label]["seconds"].append(round(turn["seconds"], 6))
+                results[label] |= {"peak_mib": round(turn["peak"]), "growth_mib": round(turn["growth"])}
+    for process in processes.values():
+        process.end()
+    return results
+
+
+# What comes of it.
+
+
+def ratio(results: dict[str, Any], label: str, others: Iterable[str]) -> tuple[float, float, float] | None:
+    """Returns median, least and greatest over rounds of a contender's time to the least of others' in that round."""
+    present = [results[other]["seconds"] for other in others if "seconds" in results.get(other, {})]
+    if not present:
+        return None
+    fastest = min(present, key=statistics.median)
+    ratios = [a / b for a, b in zip(results[label]["seconds"], fastest, strict=True)]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+# Work, ours, the fastest of which others, at most.
+AIMS = (
+    (LENET, (OURS,), (PLAIN,), 1.8),
+    (LENET, (OURS,), (TFP, TFP_XLA), 0.45),
+    (LENET, (OURS,), (TORCH,), 0.75),
+    *((work, (OURS, OURS_JAX), (BLITZ,), 0.5) for work in (NARROW, WIDE)),
+    *((work, (OURS, OURS_JAX), (TORCH,), 0.8) for work in (NARROW, WIDE)),
+    (WIDE, (OURS, OURS_JAX), (PLAIN, PLAIN_JAX), 3.0),
+    *((work, (OURS,), (BLITZ,), 0.6) for work in (NARROW, WIDE)),
+    *((work, (OURS,), (TORCH,), 1.0) for work in (NARROW, WIDE)),
+    (DRAWS, (OURS,), (PLAIN,), 1.15),
+    (DRAWS, (OURS,), (TFP, TFP_XLA), 0.2),
+    (DRAWS, (OURS,), (TORCH,), 0.2),
+)
+
+
+def aims_met(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns each aim with the ratio that was measured: of the better backend where both may serve."""
+    lines = []
+    for work, ours, others, limit in AIMS:
+        measured = results.get(work.name, {})
+        ratios = [found for label in ours if label in measured and (found := ratio(measured, label, others))]
+        if ratios:
+            median, low, high = (round(value, 2) for value in min(ratios))
+            against = " or ".join(others)
+            line = {"work": work.name, "against": against, "ratio": median, "least": low, "greatest": high}
+            lines.append({**line, "at_most": limit, "met": median <= limit})
+    return lines
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Returns the results as a table in Markdown."""
+    lines = ["| work | contender | ms | x deterministic | growth, MiB |", "| --- | --- | --- | --- | --- |"]
+    for work, measured in results.items():
+        for label, result in measured.items():
+            if "missing" in result:
+                lines.append(f"| {work} | {label} | not installed: {', '.join(result['missing'])} | | |")
+                continue
+            found = ratio(measured, label, [PLAIN])
+            times = f"{found[0]:.2f} ({found[1]:.2f} to {found[2]:.2f})" if found else ""
+            milliseconds = 1000 * statistics.median(result["seconds"])
+            lines.append(f"| {work} | {label} | {milliseconds:.4g} | {times} | {result['growth_mib']} |")
+    return "\n".join(lines)
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def dumps(content: Any) -> str:
+    """Returns JSON with each innermost object or list in a line of its own."""
+    text = json.dumps(content, indent=1)
+    return re.sub(r"[\[{][^{}\[\]]*[\]}]", lambda match: re.sub(r"\s*\n\s*", " ", match[0]), text) + "\n"
+
+
+def main() -> None:
+    """Measures, prints the table and the aims, and writes the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="where the results go; default: nowhere")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each contender does each work (default: 5)")
+    parser.add_argument("--quick", action="store_true", help="two works and two rounds, within three minutes")
+    parser.add_argument("--growth", action="store_true", help="how time grows with width, depth, batch and draws")
+    parser.add_argument("--only", default="", metavar="SUBSTRING", help="only works whose names contain this")
+    args = parser.parse_args()
+    works = GROWTH if args.growth else QUICK_WORKS if args.quick else WORKS
+    results = {}
+    for work in works:
+        if args.only in work.name:
+            print(f"{work.name} ...", file=sys.stderr, flush=True)
+            results[work.name] = measure(work, 2 if args.quick else args.rounds)
+            print(table({work.name: results[work.name]}), file=sys.stderr, flush=True)
+    aims = aims_met(results)
+    print(table(results))
+    for aim in aims:
+        print(
+            f"{'met   ' if aim['met'] else 'MISSED'} {aim['work']}: {aim['ratio']} x {aim['against']} "
+            f"({aim['least']} to {aim['greatest']}), at most {aim['at_most']}"
+        )
+    if args.json:
+        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
+        command = " ".join(["python", "benchmarks/compare.py", *sys.argv[1:]])
+        content = {"command": command, "versions": versions(), "device": machine, "aims": aims, "results": results}
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(dumps(content))
+        print(f"Wrote {args.json}")
+
+
+if __name__ == "__main__":
+    main()
