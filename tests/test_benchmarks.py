@@ -1,0 +1,45 @@
+"""The comparison with other libraries: its bookkeeping, and that it runs where no peer is installed."""
+
+import sys
+from importlib import util
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+RESULTS = {"a": {"seconds": [2.0, 3.0, 8.0]}, "b": {"seconds": [1.0, 1.0, 2.0]}, "c": {"missing": ["c"]}}
+
+
+@pytest.fixture
+def compare(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    spec = util.spec_from_file_location("compare", BENCHMARKS / "compare.py")
+    module = util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "compare", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_ratios_are_those_of_each_round_to_the_fastest_that_is_there(compare):
+    assert compare.ratio(RESULTS, "a", ["b", "c"]) == (3.0, 2.0, 4.0)
+    assert compare.ratio(RESULTS, "b", ["a", "b"]) == (1.0, 1.0, 1.0)
+    assert compare.ratio(RESULTS, "a", ["c"]) is None
+
+
+def test_an_aim_is_met_or_missed_by_the_better_backend(compare):
+    def results(jax):
+        seconds = {compare.OURS: 4.0, compare.OURS_JAX: jax, compare.BLITZ: 5.0}
+        return {compare.WIDE.name: {label: {"seconds": [value]} for label, value in seconds.items()}}
+
+    for jax, met in ((2.0, True), (3.0, False)):
+        first = compare.aims_met(results(jax))[0]
+        assert (first["against"], first["ratio"], first["met"]) == ("BLiTZ", jax / 5, met)
+
+
+def test_a_missing_peer_is_a_line_of_the_table(compare):
+    work = compare.Work("tiny", "train mlp-8x1 --units 4 --batch 8", (compare.OURS, compare.BLITZ))
+    measured = compare.measure(work, rounds=2)
+    assert len(measured[compare.OURS]["seconds"]) == 2
+    assert min(measured[compare.OURS]["seconds"]) > 0
+    if util.find_spec("blitz") is None:
+        assert "| tiny | BLiTZ | not installed: blitz-bayesian-pytorch" in compare.table({"tiny": measured})
