@@ -1,5 +1,6 @@
 # make demo: sets up, trains the Bayesian LeNet5 for a few hundred steps, and leaves plots in runs/demo.
 # make test: sets up and runs the tests on both backends.
+# make results-quick: trains the ten-epoch networks of docs/results anew, and shows their errors beside the committed.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: demo demo-regression train test test-tensorflow test-jax coverage lint clean
+.PHONY: demo demo-regression train results-quick test test-tensorflow test-jax coverage lint clean
 
 demo: $(VENV)/ready
 	rm -rf runs/demo
@@ -20,6 +21,9 @@ demo-regression: $(VENV)/ready
 
 train: $(VENV)/ready
 	$(BIN)/python scripts/train_lenet5.py
+
+results-quick: $(VENV)/ready
+	$(BIN)/python scripts/results.py --quick
 
 test: lint test-tensorflow test-jax
 

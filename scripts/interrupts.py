@@ -2,7 +2,8 @@
 
 import json
 import signal
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import keras
 import reporting
 from reporting import ScriptError, log
+
+import tfp_bnn as bnn
 
 
 class InterruptBetweenSteps(keras.callbacks.Callback):
@@ -42,11 +45,17 @@ class InterruptBetweenSteps(keras.callbacks.Callback):
 
 
 class Backup(keras.callbacks.BackupAndRestore):
-    """Writes model.keras at the end of each epoch, then a backup of the training beside it, and restores that."""
+    """Writes model.keras at the end of epochs, then a backup of the training beside it, and restores that.
 
-    def __init__(self, directory: Path):
+    Args:
+        directory: where both go.
+        every: after how many epochs.
+    """
+
+    def __init__(self, directory: Path, every: int = 1):
         super().__init__(directory / "backup", double_checkpoint=True, delete_checkpoint=False)
         self._directory = directory
+        self._every = every
 
     def restore(self, model: keras.Model) -> int:
         """Restores a training, if it was backed up; returns how many epochs it has done."""
@@ -61,9 +70,53 @@ class Backup(keras.callbacks.BackupAndRestore):
             ) from error
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Writes both."""
+        """Writes both, if it is time."""
+        if (epoch + 1) % self._every:
+            return
         model = reporting.save_model(self.model, self._directory)
         # On a full disk h5py, which writes the backup, may crash Python. A backup is as large as the model; twice that
         # leaves room for the rest.
         reporting.check_room(self._directory, 2 * model.stat().st_size)
         super().on_epoch_end(epoch, logs)
+
+
+def resume(model: keras.Model, directory: Path, every: int = 1) -> tuple[int, list[keras.callbacks.Callback]]:
+    """Restores the training in a directory, if there is one.
+
+    Args:
+        model: the model, compiled as it was then.
+        directory: where history.csv, model.keras and the backup are, or will be.
+        every: after how many epochs there shall be backups.
+
+    Returns:
+        How many epochs it has done, and the callbacks that write the history and the backups.
+    """
+    backup = Backup(directory, every)
+    done = backup.restore(model)
+    history = directory / "history.csv"
+    _drop_epochs(history, done)
+    # The history before the backup: a row too many is dropped after a kill, a missing one would be lost.
+    return done, [keras.callbacks.CSVLogger(history, append=True), backup]
+
+
+def _drop_epochs(history: Path, first: int) -> None:
+    """Drops the rows of epochs that will be trained again."""
+    if history.exists():
+        header, *rows = history.read_bytes().splitlines(keepends=True) or [b""]
+        with reporting.whole_file(history) as path:
+            path.write_bytes(b"".join([header, *(row for row in rows if int(row.split(b",")[0]) < first)]))
+
+
+def fit(model: keras.Model, *data: Any, callbacks: Sequence[keras.callbacks.Callback], **arguments: Any) -> bool:
+    """Trains a model by `model.fit`, with one line an epoch in a log file; returns whether it went to the end."""
+    finished = True
+    try:
+        with InterruptBetweenSteps() as interrupt:
+            # A moving bar in a terminal.
+            verbose = 1 if sys.stdout.isatty() else 2
+            model.fit(*data, verbose=verbose, callbacks=[*callbacks, interrupt], **arguments)
+    except KeyboardInterrupt:
+        log.warning("keeping the model as it is")
+        finished = False
+    bnn.callbacks.sync_state(model)
+    return finished

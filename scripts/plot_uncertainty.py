@@ -8,9 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
-import keras
 import reporting
-from reporting import NUM_PICTURES, ScriptError, log
+from reporting import NUM_PICTURES, log
 
 import tfp_bnn as bnn
 
@@ -22,18 +21,7 @@ def parse_arguments() -> argparse.Namespace:
     reporting.add_prediction_arguments(parser)
     parser.add_argument("--num-noise", type=int, default=1000, help="noise images of each kind")
     parser.add_argument("--output-dir", type=Path, help="default: the model's directory")
-    args = parser.parse_args()
-    if not args.model.is_file():
-        raise ScriptError(f"There is no model at {args.model}; scripts/train_lenet5.py makes one.")
-    return args
-
-
-def load_model(path: Path) -> keras.Model:
-    """Returns the saved model; raises ScriptError if the file is not one."""
-    try:
-        return keras.saving.load_model(path)
-    except Exception as error:
-        raise ScriptError(f"{path} is not a model that Keras can load: {error}") from error
+    return parser.parse_args()
 
 
 def main() -> None:
@@ -41,12 +29,9 @@ def main() -> None:
     args = parse_arguments()
     directory = args.output_dir or args.model.parent
     reporting.make_output_directory(directory)
-    model = load_model(args.model)
+    model = reporting.load_model(args.model)
     dataset = reporting.load_dataset(args.dataset, args.data_dir)
-    if model.input_shape[1:] != dataset.x_test.shape[1:]:
-        raise ScriptError(
-            f"The model takes images of shape {model.input_shape[1:]}; {dataset.name} has {dataset.x_test.shape[1:]}."
-        )
+    reporting.check_input_shape(model, dataset)
     images = {"heldout": dataset.x_test}
     images |= reporting.noise_images(args.num_noise, dataset.x_test.shape[1:], args.seed)
     log.info("predicting with %d draws", args.num_draws)

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import logging
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,15 +43,27 @@ def exit_on_error(main: Any) -> None:
         sys.exit(f"error: {' '.join(str(error).split())}")
 
 
-def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of a prediction on held-out and noise images."""
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that choose the images."""
     parser.add_argument("--dataset", choices=("mnist", "fashion_mnist", "mnist_sample"), help=DATASET_HELP)
     parser.add_argument(
         "--data-dir", help="directory with the data set; without it TFP_BNN_DATA, then Keras's download"
     )
+
+
+def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of a prediction on held-out and noise images."""
+    add_data_arguments(parser)
     parser.add_argument("--num-draws", type=int, default=50, help="weight draws of a prediction")
     parser.add_argument("--cutoff", type=float, default=0.5, help="refuse to classify below this probability")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+
+
+def check_at_least_one(args: argparse.Namespace, *names: str) -> None:
+    """Raises ScriptError if one of these arguments is less than 1."""
+    for name in names:
+        if getattr(args, name) < 1:
+            raise ScriptError(f"--{name.replace('_', '-')} must be at least 1. Received: {getattr(args, name)}")
 
 
 DATASET_HELP = "default: MNIST or, if it can't be had, its embedded sample of 5,000 images"
@@ -80,6 +93,22 @@ def uncertainty_metrics(predictive: bnn.Predictive, cutoff: float) -> dict[str, 
     }
 
 
+def quality(predictive: bnn.Predictive, labels: np.ndarray) -> dict[str, float]:
+    """Returns how good a prediction is: error in percent, negative held-out nats an image, and calibration."""
+    probabilities = predictive.mean()
+    return {
+        "error_percent": 100 * float((probabilities.argmax(axis=-1) != labels).mean()),
+        "nll": -float(predictive.log_prob(labels).mean()),
+        "ece": bnn.metrics.expected_calibration_error(probabilities, labels),
+    }
+
+
+def single_draws(predictive: bnn.Predictive) -> Iterator[bnn.Predictive]:
+    """Yields the predictions of each draw alone."""
+    for outputs in predictive.outputs:
+        yield bnn.Predictive(outputs[np.newaxis], predictive.likelihood)
+
+
 def accuracy_metrics(predictive: bnn.Predictive, labels: np.ndarray, cutoff: float) -> dict[str, float | None]:
     """Returns how good a prediction is: accuracy, held-out nats, calibration, and accuracy where it did not refuse."""
     probabilities = predictive.mean()
@@ -103,6 +132,16 @@ def make_output_directory(directory: Path) -> None:
         raise ScriptError(
             f"--output-dir must be a directory that can be written to. Received: {directory} ({error.strerror})"
         ) from error
+
+
+def check_no_run(directory: Path, files: Sequence[str], resume: bool) -> None:
+    """Raises ScriptError if a directory holds files of a run that is not to be resumed."""
+    held = [name for name in files if (directory / name).exists()]
+    if held and not resume:
+        raise ScriptError(
+            f"{directory} holds a run already ({', '.join(held)}). Go on with it by --resume, or name another "
+            "--output-dir."
+        )
 
 
 def check_room(directory: Path, num_bytes: int) -> None:
@@ -151,11 +190,50 @@ def save_model(model: keras.Model, directory: Path) -> Path:
     return path
 
 
+def load_model(path: Path) -> keras.Model:
+    """Returns a saved model; raises ScriptError if there is none."""
+    if not path.is_file():
+        raise ScriptError(f"There is no model at {path}; the scripts train_*.py make one.")
+    try:
+        return keras.saving.load_model(path)
+    except Exception as error:
+        raise ScriptError(f"{path} is not a model that Keras can load: {error}") from error
+
+
+def check_input_shape(model: keras.Model, dataset: bnn.datasets.Dataset) -> None:
+    """Raises ScriptError if a model does not take the images of a data set."""
+    if model.input_shape[1:] != dataset.x_test.shape[1:]:
+        raise ScriptError(
+            f"The model takes images of shape {model.input_shape[1:]}; {dataset.name} has {dataset.x_test.shape[1:]}."
+        )
+
+
 def write_json(content: Mapping[str, Any], path: Path) -> None:
     """Writes a JSON file."""
     with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=2) + "\n")
+        text = json.dumps(content, indent=2)
+        # Lists of numbers in one line.
+        text = re.sub(r"\[[^\[\]{}]*\]", lambda match: re.sub(r"\s*\n\s*", " ", match[0]), text)
+        unfinished.write_text(text + "\n")
     log.info("wrote %s", path)
+
+
+def log_devices() -> list[str]:
+    """Logs where Keras computes; returns its devices."""
+    devices = keras.distribution.list_devices()
+    log.info("Keras %s on %s, devices: %s", keras.__version__, keras.backend.backend(), ", ".join(devices))
+    return devices
+
+
+def provenance(args: argparse.Namespace, devices: Sequence[str]) -> dict[str, Any]:
+    """Returns what made a result: arguments, command, devices and versions."""
+    backend = [f"KERAS_BACKEND={keras.backend.backend()}"] if keras.backend.backend() != "tensorflow" else []
+    return {
+        "arguments": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+        "command": " ".join([*backend, "python", *sys.argv]),
+        "devices": list(devices),
+        "versions": versions(),
+    }
 
 
 def versions() -> dict[str, str]:

@@ -7,7 +7,6 @@ heldout.png, noise.png, weights.png; and curves.png, uncertainty.png.
 
 import argparse
 import math
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import keras
 import numpy as np
 import pandas as pd
 import reporting
-from interrupts import Backup, InterruptBetweenSteps
+from interrupts import fit, resume
 from reporting import NUM_PICTURES, ScriptError, log
 
 import tfp_bnn as bnn
@@ -49,19 +48,12 @@ def parse_arguments() -> argparse.Namespace:
 
 def check_arguments(args: argparse.Namespace) -> None:
     """Raises ScriptError if something is wrong, before any work is done."""
-    for name in ("max_steps", "batch_size", "viz_every", "num_draws"):
-        if getattr(args, name) < 1:
-            raise ScriptError(f"--{name.replace('_', '-')} must be at least 1. Received: {getattr(args, name)}")
+    reporting.check_at_least_one(args, "max_steps", "batch_size", "viz_every", "num_draws")
     if args.learn_prior and args.prior != "scale-mixture":
         raise ScriptError(f"--learn-prior needs --prior scale-mixture. Received: --prior {args.prior}")
     if not 0 <= args.cutoff <= 1:
         raise ScriptError(f"--cutoff must be a probability. Received: {args.cutoff}")
-    held = [name for name in RUN_FILES if (args.output_dir / name).exists()]
-    if held and not args.resume:
-        raise ScriptError(
-            f"{args.output_dir} holds a run already ({', '.join(held)}). Go on with it by --resume, or name another "
-            "--output-dir."
-        )
+    reporting.check_no_run(args.output_dir, RUN_FILES, args.resume)
     reporting.make_output_directory(args.output_dir)
 
 
@@ -112,31 +104,19 @@ class Pictures:
         reporting.save_figure(figure, self._args.output_dir, f"{name}_{step:05d}", name)
 
 
-def drop_epochs(history: Path, first: int) -> None:
-    """Drops the rows of epochs that will be trained again."""
-    if history.exists():
-        header, *rows = history.read_bytes().splitlines(keepends=True) or [b""]
-        with reporting.whole_file(history) as path:
-            path.write_bytes(b"".join([header, *(row for row in rows if int(row.split(b",")[0]) < first)]))
-
-
 def train(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets.Dataset) -> bool:
     """Trains the model; returns whether it went to the end."""
     held_out = len(dataset.x_train) // 6 if args.num_validation is None else args.num_validation
     (x_train, y_train), (x_val, y_val) = dataset.split_validation(held_out)
     pictures = Pictures(model, args, x_val, y_val, dataset.class_names)
-    backup = Backup(args.output_dir)
-    done = backup.restore(model)
-    drop_epochs(args.output_dir / "history.csv", done)
+    done, records = resume(model, args.output_dir)
     steps = max(0, args.max_steps - int(model.optimizer.iterations))
     epochs = done + math.ceil(steps / math.ceil(len(x_train) / args.batch_size))
     log.info("training on %d images, validating on %d, for %d steps", len(x_train), held_out, steps)
     callbacks = [
         # Before all that write something: it raises where the loss is not a number.
         bnn.callbacks.KLWeight(num_examples=len(x_train), warmup_epochs=args.warmup_epochs),
-        # Before the backup: a row too many is dropped after a kill, a missing one would be lost.
-        keras.callbacks.CSVLogger(args.output_dir / "history.csv", append=True),
-        backup,
+        *records,
         # The backup restores the learning rate too.
         keras.callbacks.LambdaCallback(
             on_train_begin=lambda logs: setattr(model.optimizer, "learning_rate", args.learning_rate)
@@ -144,24 +124,16 @@ def train(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets.Da
         bnn.callbacks.EverySteps(args.viz_every, pictures.draw),
         bnn.callbacks.EverySteps(args.max_steps, lambda step: setattr(model, "stop_training", True)),
     ]
-    finished = True
-    try:
-        with InterruptBetweenSteps() as interrupt:
-            model.fit(
-                x_train,
-                y_train,
-                batch_size=args.batch_size,
-                epochs=min(epochs, args.epochs or epochs),
-                validation_data=(x_val, y_val),
-                validation_batch_size=1000,
-                # One line an epoch in a log file, a moving bar in a terminal.
-                verbose=1 if sys.stdout.isatty() else 2,
-                callbacks=[*callbacks, interrupt],
-            )
-    except KeyboardInterrupt:
-        log.warning("keeping the model as it is")
-        finished = False
-    bnn.callbacks.sync_state(model)
+    finished = fit(
+        model,
+        x_train,
+        y_train,
+        batch_size=args.batch_size,
+        epochs=min(epochs, args.epochs or epochs),
+        validation_data=(x_val, y_val),
+        validation_batch_size=1000,
+        callbacks=callbacks,
+    )
     log.info("wrote %s", reporting.save_model(model, args.output_dir))
     pictures.draw(int(model.optimizer.iterations))
     return finished
@@ -186,8 +158,7 @@ def main() -> None:
     check_arguments(args)
     keras.utils.set_random_seed(args.seed)
     dataset = reporting.load_dataset(args.dataset, args.data_dir)
-    devices = keras.distribution.list_devices()
-    log.info("Keras %s on %s, devices: %s", keras.__version__, keras.backend.backend(), ", ".join(devices))
+    devices = reporting.log_devices()
     model = make_model(args, dataset)
     started = time.perf_counter()
     finished = train(args, model, dataset)
@@ -204,10 +175,7 @@ def main() -> None:
         "num_draws": args.num_draws,
         "cutoff": args.cutoff,
         **evaluate(args, model, dataset),
-        "arguments": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
-        "command": " ".join(["python", *sys.argv]),
-        "devices": devices,
-        "versions": reporting.versions(),
+        **reporting.provenance(args, devices),
     }
     reporting.write_json(report, args.output_dir / "metrics.json")
     held_out = report["heldout"]

@@ -12,7 +12,8 @@ from matplotlib import pyplot
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from tfp_bnn import Predictive, layers, likelihoods, plots, posteriors
+from tfp_bnn import Predictive, layers, likelihoods, plots, posteriors, priors
+from tfp_bnn.plots import weights
 
 rng = np.random.default_rng(0)
 
@@ -119,9 +120,9 @@ def test_a_single_weight_is_a_vertical_line():
 
 
 def test_of_many_weights_the_same_ones_are_drawn_each_time(monkeypatch):
-    monkeypatch.setattr(plots, "_MAX_WEIGHTS", 100)
+    monkeypatch.setattr(weights, "_MAX_WEIGHTS", 100)
     seen = []
-    monkeypatch.setattr(plots.seaborn, "kdeplot", lambda x, **_: seen.append(x))
+    monkeypatch.setattr(weights.seaborn, "kdeplot", lambda x, **_: seen.append(x))
     model = small_model()
     plots.weight_posteriors(model)
     plots.weight_posteriors(model)
@@ -550,3 +551,71 @@ def test_no_random_numbers_are_taken_from_training():
 
 def test_notebooks_show_the_figure_without_pyplot():
     assert plots.training_curves(HISTORY)._repr_png_().startswith(b"\x89PNG")
+
+
+# Weights of several networks, signal-to-noise ratios, one weight.
+
+
+def gaussian_layer(mean, stddev, prior=None):
+    layer = layers.DenseReparameterization(1, prior=prior)
+    layer.build((None, len(mean)))
+    layer.random_weights["kernel"][0].assign(np.reshape(mean, (-1, 1)), np.reshape(stddev, (-1, 1)))
+    return layer
+
+
+def test_ratios_are_drawn_in_decibels_with_their_shares():
+    ratios = 10 ** np.linspace(-2, 2, 401)
+    layer = gaussian_layer(0.1 * ratios, np.full(401, 0.1))
+    figure = rendered(plots.signal_to_noise(keras.Sequential([keras.Input((401,)), layer]), cuts=(0.75,)))
+    _, cumulative = figure.axes
+    curve, cut = cumulative.lines
+    at, share = curve.get_data()
+    assert np.interp(0.5, share[1:], at[1:]) == pytest.approx(0, abs=0.2)
+    assert cut.get_xdata()[0] == pytest.approx(10, abs=0.2)  # three quarters of -20 to 20
+    with pytest.raises(ValueError, match="cuts"):
+        plots.signal_to_noise(keras.Sequential([keras.Input((401,)), layer]), cuts=(1.5,))
+    nothing = keras.Sequential([keras.Input((401,)), gaussian_layer(np.zeros(401), np.full(401, 0.1))])
+    with pytest.raises(ValueError, match="no weight left"):
+        plots.signal_to_noise(nothing)
+
+
+def test_weight_densities_have_a_curve_for_each_network():
+    figure = rendered(plots.weight_densities({"SGD": rng.normal(0, 0.1, (20, 30)), "dropout": rng.normal(1, 0.1, 600)}))
+    (axes,) = figure.axes
+    sgd, dropout = (line.get_xdata()[np.argmax(line.get_ydata())] for line in axes.lines)
+    assert sgd == pytest.approx(0, abs=0.05)
+    assert dropout == pytest.approx(1, abs=0.05)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["SGD", "dropout"]
+    with pytest.raises(ValueError, match="at least one network"):
+        plots.weight_densities({})
+    with pytest.raises(ValueError, match="1 of 2 weights not finite"):
+        plots.weight_densities({"SGD": np.array([0, np.nan])})
+
+
+def test_one_weight_has_its_posterior_and_its_prior():
+    layer = gaussian_layer([0.5, -0.2], [0.1, 0.3], prior=priors.Normal(scale=2.0))
+    figure = rendered(plots.single_weight(layer, (1, 0)))
+    posterior, prior = figure.axes
+    x, density = posterior.lines[0].get_data()
+    assert x[np.argmax(density)] == pytest.approx(-0.2, abs=0.01)
+    assert density.max() == pytest.approx(1 / (0.3 * math.sqrt(2 * math.pi)), rel=1e-3)
+    assert prior.lines[0].get_ydata().max() == pytest.approx(1 / (2 * math.sqrt(2 * math.pi)), rel=1e-3)
+    with pytest.raises(ValueError, match=r"Received: index=\(2, 0\)"):
+        plots.single_weight(layer, (2, 0))
+    with pytest.raises(ValueError, match="Received: weights='bias'"):
+        plots.single_weight(layer, (0,), weights="bias")
+
+
+def test_quartiles_are_those_of_the_draws():
+    draws = np.arange(101.0).reshape(101, 1, 1) + np.array([0.0, 10.0]).reshape(1, 2, 1)
+    many, one = (Predictive(d, likelihoods.Normal(scale=1.0)) for d in (draws, draws[:1]))
+    figure = rendered(plots.quartiles([0, 1], [0, 1], [1, 0], {"many": many, "one": one}, truth=[5, 7]))
+    panel, plain = figure.axes
+    np.testing.assert_allclose(panel.lines[0].get_xydata(), [[0, 60], [1, 50]])
+    np.testing.assert_allclose(panel.lines[1].get_xydata(), [[0, 7], [1, 5]])
+    bands = [collection.get_paths()[0].vertices[:, 1] for collection in panel.collections[:2]]
+    assert [(band.min(), band.max()) for band in bands] == [(5, 105), (25, 85)]
+    np.testing.assert_allclose(plain.lines[0].get_xydata(), [[0, 10], [1, 0]])
+    assert len(plain.collections) == 1  # the data: one draw has no bands
+    with pytest.raises(ValueError, match="at least one predictive"):
+        plots.quartiles([0], [0], [0], {})

@@ -31,6 +31,7 @@ from tfp_bnn import (  # noqa: E402
 )
 from tfp_bnn.conversion import to_deterministic  # noqa: E402
 from tfp_bnn.predictive import Predictive, predict  # noqa: E402
+from tfp_bnn.pruning import WeightCount, count_weights, prune, signal_to_noise  # noqa: E402
 from tfp_bnn.summary import PredictiveSummary, summarize  # noqa: E402
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Predictive",
     "PredictiveSummary",
+    "WeightCount",
     "callbacks",
+    "count_weights",
     "datasets",
     "estimators",
     "kl_schedules",
@@ -53,6 +56,8 @@ __all__ = [
     "posteriors",
     "predict",
     "priors",
+    "prune",
+    "signal_to_noise",
     "summarize",
     "to_deterministic",
 ]

@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from tfp_bnn.layers.variational_layer import VariationalLayer, variational_layers
+from tfp_bnn.copying import copy_model
+from tfp_bnn.layers.variational_layer import VariationalLayer
 
 
 def to_deterministic(model: keras.Model) -> keras.Model:
@@ -30,24 +31,7 @@ def to_deterministic(model: keras.Model) -> keras.Model:
 
     Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 5.1 (the mean of the weights).
     """
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"Expected a Keras model. Received: {model!r}")
-    if not model.built:
-        raise ValueError(f"Expected a model that is built. Received: {model.name!r}, which has not seen an input")
-    copies: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
-
-    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        bayesian = isinstance(layer, VariationalLayer)
-        copies.append((layer, layer.keras_layer() if bayesian else type(layer).from_config(layer.get_config())))
-        return copies[-1][1]
-
-    deterministic = keras.models.clone_model(model, clone_function=copy, recursive=True)
-    left = variational_layers(deterministic)
-    if left:
-        raise ValueError(
-            "Bayesian layers inside layers that are no models cannot be converted. "
-            f"Received: {', '.join(layer.name for layer in left)} in {model.name!r}"
-        )
+    deterministic, copies = copy_model(model, lambda layer: layer.keras_layer())
     for layer, plain in copies:
         plain.set_weights(_mean_weights(layer) if isinstance(layer, VariationalLayer) else layer.get_weights())
     return deterministic

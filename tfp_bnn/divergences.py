@@ -51,7 +51,10 @@ def monte_carlo(sample: posteriors.WeightSample, prior: priors.Prior) -> Tensor:
 
     Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", equation 2.
     """
-    return sample.log_prob - keras.ops.sum(prior.log_prob(sample.value))
+    log_prior = prior.log_prob(sample.value)
+    if sample.kept is not None:
+        log_prior = keras.ops.where(sample.kept, log_prior, 0.0)
+    return sample.log_prob - keras.ops.sum(log_prior)
 
 
 @register_closed_form(posteriors.NormalWeights, priors.Normal)
@@ -59,7 +62,7 @@ def _normal_normal(posterior: posteriors.NormalWeights, prior: priors.Normal) ->
     """The sum of `log(s_p / s_q) + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2`."""
     ops = keras.ops
     half_precision = 0.5 / prior.scale**2
-    constant = math.prod(posterior.mean.shape) * (math.log(prior.scale) - 0.5)
+    constant = posterior.num_kept() * (math.log(prior.scale) - 0.5)
     # One sum for each term: without XLA, adding the terms weight by weight would cost a pass over memory each.
-    squares = ops.sum(ops.square(posterior.stddev)) + ops.sum(ops.square(posterior.mean - prior.loc))
-    return half_precision * squares - ops.sum(ops.log(posterior.stddev)) + constant
+    squares = ops.sum(ops.square(posterior.stddev)) + posterior.sum_squares(prior.loc)
+    return half_precision * squares - posterior.sum_log_stddev() + constant

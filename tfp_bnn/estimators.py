@@ -109,11 +109,11 @@ class Flipout(Estimator):
     ) -> Estimate:
         """Returns `op(x, mu) + op(x * s_in, sigma * eps) * s_out`."""
         dtype = keras.backend.standardize_dtype(inputs.dtype)
-        perturbation, log_prob = kernel.perturbation(noise)
+        draw = kernel.perturbation(noise)
         terms = self._terms_of_channel if sign_shapes.inputs[sign_shapes.channel_axis] == 1 else self._terms
-        mean, noisy = terms(op, inputs, kernel.mean, perturbation, noise, sign_shapes)
+        mean, noisy = terms(op, inputs, kernel.mean, draw.value, noise, sign_shapes)
         outputs = mean + noisy * noise.signs(sign_shapes.outputs, dtype)
-        return Estimate(outputs, WeightSample(kernel.mean + perturbation, log_prob))
+        return Estimate(outputs, draw._replace(value=kernel.mean + draw.value))
 
     def _terms(
         self, op: LinearOp, inputs: Tensor, mean: Tensor, perturbation: Tensor, noise: Noise, sign_shapes: SignShapes
@@ -134,10 +134,10 @@ class Flipout(Estimator):
 
     def bias(self, bias: NormalWeights, noise: Noise, sign_shapes: SignShapes) -> Estimate:
         """Returns `mu + sigma * eps * s_out`."""
-        perturbation, log_prob = bias.perturbation(noise)
+        draw = bias.perturbation(noise)
         signs = noise.signs(sign_shapes.outputs, keras.backend.standardize_dtype(bias.mean.dtype))
-        outputs = _along_channels(bias.mean, sign_shapes) + _along_channels(perturbation, sign_shapes) * signs
-        return Estimate(outputs, WeightSample(bias.mean + perturbation, log_prob))
+        outputs = _along_channels(bias.mean, sign_shapes) + _along_channels(draw.value, sign_shapes) * signs
+        return Estimate(outputs, draw._replace(value=bias.mean + draw.value))
 
 
 def _along_channels(vector: Tensor, sign_shapes: SignShapes) -> Tensor:

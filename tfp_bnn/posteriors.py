@@ -22,10 +22,14 @@ _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 class WeightSample(NamedTuple):
-    """One draw of a tensor of weights: the weights `value`, and log q(value) in nats, the sum over all of them."""
+    """One draw of a tensor of weights: the weights `value`, and log q(value) in nats, the sum over all of them.
+
+    Where some are pruned, `kept` says which are not: log q, and the divergence from a prior, are of these alone.
+    """
 
     value: Tensor
     log_prob: Tensor
+    kept: Tensor | None = None
 
 
 class WeightPosterior(abc.ABC):
@@ -71,25 +75,43 @@ class NormalWeights(WeightPosterior):
     Args:
         mean: tensor of the weights' shape.
         stddev: tensor of the same shape.
+        kept: boolean tensor of the same shape, False for pruned weights: these are 0 for good, whatever `mean` and
+            `stddev` say of them, and q is a distribution over the other weights. None: no weight is pruned.
     """
 
-    def __init__(self, mean: Tensor, stddev: Tensor):
-        self.mean = mean
-        self.stddev = stddev
+    def __init__(self, mean: Tensor, stddev: Tensor, kept: Tensor | None = None):
+        self.kept = kept
+        self.mean = self._or_else(mean, 0.0)
+        self.stddev = self._or_else(stddev, 0.0)
+
+    def _or_else(self, values: Tensor, pruned: float) -> Tensor:
+        return values if self.kept is None else keras.ops.where(self.kept, values, pruned)
+
+    def num_kept(self) -> int | Tensor:
+        """Returns how many weights are not pruned."""
+        return math.prod(self.mean.shape) if self.kept is None else keras.ops.sum(self._or_else(1.0, 0.0))
+
+    def sum_log_stddev(self) -> Tensor:
+        """Returns the sum over the weights that are not pruned of the logarithm of the standard deviation."""
+        return keras.ops.sum(keras.ops.log(self._or_else(self.stddev, 1.0)))
+
+    def sum_squares(self, origin: float = 0.0) -> Tensor:
+        """Returns the sum over the weights that are not pruned of the square of the mean less `origin`."""
+        return keras.ops.sum(self._or_else(keras.ops.square(self.mean - origin), 0.0))
 
     def perturbation(self, noise: Noise) -> WeightSample:
         """Draws `stddev * eps`, the weights less their means; log q is that of `mean + stddev * eps`."""
         ops = keras.ops
         eps = noise.normal(self.mean.shape, keras.backend.standardize_dtype(self.mean.dtype))
         # In terms of eps, not of the weights: exact however small the standard deviation is beside the mean.
-        constant = math.prod(self.mean.shape) * _HALF_LOG_TWO_PI
-        log_prob = -0.5 * ops.sum(ops.square(eps)) - ops.sum(ops.log(self.stddev)) - constant
-        return WeightSample(self.stddev * eps, log_prob)
+        squares = ops.sum(self._or_else(ops.square(eps), 0.0))
+        log_prob = -0.5 * squares - self.sum_log_stddev() - self.num_kept() * _HALF_LOG_TWO_PI
+        return WeightSample(self.stddev * eps, log_prob, self.kept)
 
     def sample(self, noise: Noise) -> WeightSample:
         """Draws `mean + stddev * eps` with eps from N(0, 1) (Blundell et al. 2015, section 3.2)."""
-        value, log_prob = self.perturbation(noise)
-        return WeightSample(self.mean + value, log_prob)
+        perturbation = self.perturbation(noise)
+        return perturbation._replace(value=self.mean + perturbation.value)
 
     def distribution(self) -> Any:
         """Returns `tfd.Normal(mean, stddev)`."""
@@ -166,3 +188,64 @@ class MeanFieldNormal(Posterior):
     def from_config(cls, config: dict[str, Any]) -> "MeanFieldNormal":
         """Makes the posterior that `get_config` describes."""
         return cls(**config)
+
+
+class PrunedVariables(PosteriorVariables):
+    """The variables of a Gaussian posterior, and which of the weights are kept.
+
+    Args:
+        normal: mean and rho of each weight, pruned or not.
+        kept: variable of the weights' shape: 1, or 0 for pruned weights.
+    """
+
+    def __init__(self, normal: NormalVariables, kept: Any):
+        self.normal = normal
+        self.kept = kept
+
+    def read(self) -> NormalWeights:
+        """Returns the Gaussian posterior with today's means and standard deviations, both 0 for pruned weights."""
+        weights = self.normal.read()
+        return NormalWeights(weights.mean, weights.stddev, keras.ops.cast(self.kept, "bool"))
+
+
+@keras.saving.register_keras_serializable("tfp_bnn.posteriors")
+class Pruned(Posterior):
+    """A Gaussian posterior some of whose weights are pruned, their means and standard deviations both 0 for good.
+
+    `tfp_bnn.prune` gives the layers of its models such posteriors. At the start every weight is kept.
+
+    Args:
+        posterior: recipe of the Gaussian posterior.
+
+    Raises:
+        ValueError: if `posterior` is no `MeanFieldNormal`.
+
+    Example:
+
+    >>> Pruned(MeanFieldNormal(initial_stddev=0.02)).posterior.initial_stddev
+    0.02
+
+    Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 5.1.
+    """
+
+    def __init__(self, posterior: MeanFieldNormal):
+        if not isinstance(posterior, MeanFieldNormal):
+            raise ValueError(
+                f"Only weights of a MeanFieldNormal posterior can be pruned. Received: posterior={posterior!r}"
+            )
+        self.posterior = posterior
+
+    def create(self, add_weight: Callable[..., Any], name: str, shape: Sequence[int]) -> PrunedVariables:
+        """Makes the variables of the Gaussian posterior, and `NAME_kept`."""
+        normal = self.posterior.create(add_weight, name, shape)
+        kept = add_weight(name=f"{name}_kept", shape=shape, initializer="ones", trainable=False)
+        return PrunedVariables(normal, kept)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {"posterior": keras.saving.serialize_keras_object(self.posterior)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Pruned":
+        """Makes the posterior that `get_config` describes."""
+        return cls(keras.saving.deserialize_keras_object(config["posterior"]))

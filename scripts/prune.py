@@ -1,0 +1,127 @@
+"""Prunes a trained Bayesian network by signal-to-noise ratio and shows what each share of lost weights costs.
+
+At each sparsity: error, nll and ECE of the mean weights and of Monte Carlo, and of a plain network pruned by magnitude
+if one is given. OUTPUT_DIR then holds pruning.json, pruning.png, signal_to_noise.png and pruned.keras.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import reporting
+import seaborn
+from matplotlib.figure import Figure
+from reporting import ScriptError, log
+
+import tfp_bnn as bnn
+
+SPARSITIES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)
+BAYESIAN, MONTE_CARLO, PLAIN = "mean weights", "Monte Carlo", "plain network, by magnitude"
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Returns the command line's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("model", type=Path, help="model.keras of a Bayesian network, as train_mlp.py writes it")
+    parser.add_argument("--plain-model", type=Path, help="model.keras of a plain network, to be pruned by magnitude")
+    reporting.add_data_arguments(parser)
+    parser.add_argument("--sparsities", type=float, nargs="+", default=SPARSITIES, help="shares of weights to prune")
+    parser.add_argument("--by-layer", action="store_true", help="prune this share of each layer, not of the network")
+    parser.add_argument("--keep", type=float, default=0.95, help="the sparsity at which pruned.keras is saved")
+    parser.add_argument("--num-draws", type=int, default=50, help="weight draws of a prediction")
+    parser.add_argument("--output-dir", type=Path, default=Path("runs/pruning"))
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draws")
+    return parser.parse_args()
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raises ScriptError if something is wrong, before any work is done."""
+    reporting.check_at_least_one(args, "num_draws")
+    for sparsity in (*args.sparsities, args.keep):
+        if not 0 <= sparsity <= 1:
+            raise ScriptError(f"A sparsity must be a number from 0 to 1. Received: {sparsity}")
+    reporting.make_output_directory(args.output_dir)
+
+
+def pruned_by_magnitude(model: keras.Model, sparsity: float) -> keras.Model:
+    """Returns a copy of a plain network without the weights of its kernels that are least, over the whole network."""
+    pruned = keras.models.clone_model(model)
+    weights = model.get_weights()
+    kernels = np.concatenate([np.abs(array).ravel() for array in weights if array.ndim > 1])
+    cut = np.sort(kernels)[round(sparsity * kernels.size) :].min(initial=np.inf)
+    pruned.set_weights([np.where(np.abs(array) < cut, 0, array) if array.ndim > 1 else array for array in weights])
+    return pruned
+
+
+def of_plain(model: keras.Model, x: np.ndarray) -> bnn.Predictive:
+    """Returns the prediction of one network."""
+    outputs = model.predict(x, batch_size=1000, verbose=0)
+    return bnn.Predictive(outputs[np.newaxis], bnn.likelihoods.Categorical())
+
+
+def measure(
+    args: argparse.Namespace, model: keras.Model, plain: keras.Model | None, images: dict[str, tuple]
+) -> list[dict[str, Any]]:
+    """Returns a row for each sparsity, network and set of images."""
+    rows = []
+    for sparsity in args.sparsities:
+        pruned = bnn.prune(model, sparsity, args.by_layer)
+        mean_weights = bnn.to_deterministic(pruned)
+        count = bnn.count_weights(pruned)
+        for name, (x, y) in images.items():
+            found = {
+                BAYESIAN: of_plain(mean_weights, x),
+                MONTE_CARLO: bnn.predict(pruned, x, args.num_draws, seed=args.seed),
+            }
+            if plain is not None:
+                found[PLAIN] = of_plain(pruned_by_magnitude(plain, sparsity), x)
+            for network, predictive in found.items():
+                quality = reporting.quality(predictive, y)
+                held = {"sparsity": sparsity, "weights_kept": count.kept, "images": name, "network": network}
+                rows.append({**held, **quality})
+                log.info("%g %% pruned, %s, %s: error %.2f %%", 100 * sparsity, name, network, quality["error_percent"])
+    return rows
+
+
+def draw(rows: list[dict[str, Any]]) -> Figure:
+    """Returns the curves of test error against sparsity, which is spaced so that the sparse end can be read."""
+    table = pd.DataFrame(rows).query("images == 'test'")
+    order = sorted(table["sparsity"].unique())
+    table = table.assign(at=[order.index(sparsity) for sparsity in table["sparsity"]])
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    with seaborn.axes_style("whitegrid"):
+        axes = figure.subplots()
+    seaborn.lineplot(table, x="at", y="error_percent", hue="network", style="network", markers=True, ax=axes)
+    axes.set_xticks(range(len(order)), [f"{100 * sparsity:g}" for sparsity in order])
+    axes.set(xlabel="Weights pruned (%)", ylabel="Test error (%)", title="Pruning by signal-to-noise ratio")
+    least = table["error_percent"].min()
+    axes.set_ylim(0.9 * least, min(table["error_percent"].max() * 1.02, 4 * least))
+    axes.legend(title=None)
+    return figure
+
+
+def main() -> None:
+    """Prunes, measures, and writes everything down."""
+    args = parse_arguments()
+    check_arguments(args)
+    model = reporting.load_model(args.model)
+    plain = reporting.load_model(args.plain_model) if args.plain_model else None
+    dataset = reporting.load_dataset(args.dataset, args.data_dir)
+    reporting.check_input_shape(model, dataset)
+    devices = reporting.log_devices()
+    _, validation = dataset.split_validation(len(dataset.x_train) // 6)
+    rows = measure(args, model, plain, {"validation": validation, "test": (dataset.x_test, dataset.y_test)})
+    reporting.save_figure(draw(rows), args.output_dir, "pruning")
+    reporting.save_figure(bnn.plots.signal_to_noise(model), args.output_dir, "signal_to_noise")
+    with reporting.whole_file(args.output_dir / "pruned.keras") as path:
+        bnn.prune(model, args.keep, args.by_layer).save(path)
+    log.info("wrote %s", args.output_dir / "pruned.keras")
+    report = {"dataset": dataset.name, "rows": rows, **reporting.provenance(args, devices)}
+    reporting.write_json(report, args.output_dir / "pruning.json")
+
+
+if __name__ == "__main__":
+    reporting.exit_on_error(main)

@@ -1,0 +1,138 @@
+"""The scripts of the paper's experiments, run as a user runs them, briefly."""
+
+import json
+
+import numpy as np
+import pytest
+from script_runs import SCRIPTS, run
+
+BRIEF = ("--dataset", "mnist_sample", "--units", 20, "--num-validation", 32)
+QUALITY = {"error_percent", "nll", "ece"}
+
+
+@pytest.fixture(scope="module")
+def bayesian(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("bayesian")
+    arguments = ("--preset", "blundell-mixture", *BRIEF, "--learn-prior", "--train-draws", 2, "--num-draws", 5)
+    result = run("train_mlp.py", *arguments, "--epochs", 2, "--kl-schedule", "blundell", "--output-dir", directory)
+    assert result.returncode == 0, result.stderr
+    return directory
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("plain")
+    result = run("train_mlp.py", "--preset", "plain-dropout", *BRIEF, "--epochs", 2, "--output-dir", directory)
+    assert result.returncode == 0, result.stderr
+    return directory
+
+
+def test_training_reports_mean_weights_one_draw_and_the_ensemble(bayesian):
+    report = json.loads((bayesian / "metrics.json").read_text())
+    assert report["epochs"] == 2
+    for images in ("validation", "test"):
+        assert set(report[images]) == {"mean_weights", "one_draw", "ensemble"}
+        for figures in report[images].values():
+            assert set(figures) == QUALITY
+    assert report["test"]["ensemble"]["error_percent"] < 70  # chance is 90, its standard error 1
+    assert report["test"]["ensemble"]["nll"] <= report["test"]["one_draw"]["nll"]  # by Jensen's inequality
+    assert report["arguments"]["pixel_divisor"] == 126  # of the preset
+    assert report["arguments"]["units"] == 20  # of the command line, over the preset's
+    names = {"model.keras", "history.csv", "curves.png", "weights.png", "signal_to_noise.png"}
+    assert names <= {path.name for path in bayesian.iterdir()}
+    assert len((bayesian / "history.csv").read_text().split()) == 3
+
+
+def test_a_plain_network_has_mean_weights_alone(plain):
+    report = json.loads((plain / "metrics.json").read_text())
+    assert set(report["test"]) == {"mean_weights"}
+    assert report["test"]["mean_weights"]["error_percent"] < 70
+
+
+def test_pruning_writes_a_row_for_each_sparsity_and_network(bayesian, plain, tmp_path):
+    arguments = ("--plain-model", plain / "model.keras", "--dataset", "mnist_sample", "--sparsities", 0, 0.5, 1)
+    result = run("prune.py", bayesian / "model.keras", *arguments, "--num-draws", 5, "--output-dir", tmp_path)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / "pruning.json").read_text())
+    assert len(report["rows"]) == 3 * 3 * 2
+    test = {(row["sparsity"], row["network"]): row for row in report["rows"] if row["images"] == "test"}
+    total = 784 * 20 + 20 + 20 * 20 + 20 + 20 * 10 + 10
+    assert [test[sparsity, "mean weights"]["weights_kept"] for sparsity in (0, 0.5, 1)] == [total, total // 2, 0]
+    trained = json.loads((bayesian / "metrics.json").read_text())["test"]["mean_weights"]["error_percent"]
+    assert test[0, "mean weights"]["error_percent"] == pytest.approx(trained)
+    for network in ("mean weights", "Monte Carlo"):
+        assert test[1, network]["error_percent"] == pytest.approx(90)  # 1,000 images, 100 of each digit
+        assert test[1, network]["nll"] == pytest.approx(np.log(10), abs=1e-4)
+    assert {"pruning.png", "signal_to_noise.png", "pruned.keras"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_papers_regression_is_unsure_beyond_its_data(tmp_path):
+    result = run("regression_curve.py", "--steps", 600, "--num-draws", 50, "--output-dir", tmp_path)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert report["ratio"] > 3
+    assert report["rmse_inside"]["Bayes by Backprop"] < 0.1
+    assert (tmp_path / "curve.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--units", 0), "--units must be at least 1. Received: 0"),
+        (("--prior", "normal", "--learn-prior"), "--learn-prior needs --prior scale-mixture"),
+        (("--pixel-divisor", 0), "--pixel-divisor must be positive"),
+    ],
+)
+def test_bad_arguments_are_one_line_before_any_work(arguments, message, monkeypatch, capsys, tmp_path):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import reporting
+    import train_mlp
+
+    monkeypatch.setattr("sys.argv", ["train_mlp.py", "--output-dir", str(tmp_path / "new"), *map(str, arguments)])
+    with pytest.raises(reporting.ScriptError, match=message):
+        train_mlp.check_arguments(train_mlp.parse_arguments())
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_minibatch_is_repeated_and_each_example_seen_as_often(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    from several_draws import RepeatedBatches, schedule_of_minibatches
+
+    x = np.arange(10)
+    batches = RepeatedBatches(x[:, np.newaxis], x, batch_size=4, draws=3, seed=0)
+    assert len(batches) == 9
+    seen = [batches[index][1] for index in range(9)]
+    for first in (0, 3, 6):
+        np.testing.assert_array_equal(seen[first], seen[first + 1])
+        np.testing.assert_array_equal(seen[first], seen[first + 2])
+    assert sorted(np.concatenate(seen[::3])) == x.tolist()
+    batches.on_epoch_end()
+    assert np.concatenate([batches[index][1] for index in (0, 3, 6)]).tolist() != np.concatenate(seen[::3]).tolist()
+    factors = schedule_of_minibatches(lambda epoch, batch, num_batches: (epoch, batch, num_batches), 3)
+    assert factors(5, 7, 9) == (5, 2, 3)
+
+
+def test_the_bandit_learns_which_mushrooms_to_eat(tmp_path):
+    rng = np.random.default_rng(0)
+    odors = rng.choice(list("anpf"), 200)
+    rows = [f"{'e' if odor in 'an' else 'p'},{odor},{rng.choice(list('xyz'))}" for odor in odors]
+    (tmp_path / "mushroom.csv").write_text("\n".join(["edibility,odor,cap-shape", *rows]) + "\n")
+    arguments = ("--data-dir", tmp_path, "--agents", "bayes", "greedy-5%", "--seeds", 0, "--plays", 200)
+    result = run("bandit.py", *arguments, "--updates", 16, "--units", 20, "--output-dir", tmp_path / "games")
+    assert result.returncode == 0, result.stderr
+    games = {game["agent"]: game for game in json.loads((tmp_path / "games" / "regret.json").read_text())["games"]}
+    regret = np.asarray(games["bayes"]["regret"])
+    assert len(regret) == 200
+    assert regret[-1] - regret[100] < 0.5 * 5 * 100  # an agent that acts at random loses 5 a play
+    assert (np.diff(regret) >= 0).all()
+    assert {"bayes-seed0.json", "greedy-5-seed0.json", "regret.png"} <= {p.name for p in (tmp_path / "games").iterdir()}
+
+
+def test_every_committed_result_is_in_the_page(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import results
+
+    page = results.PAGE.read_text()
+    assert results.fill(page) == page
+    for path in (results.RESULTS / "mlp").glob("*-seed0.json"):
+        assert path.name in page

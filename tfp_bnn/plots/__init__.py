@@ -1,0 +1,22 @@
+"""Figures of Bayesian networks: their weights, their training, what they predict and how sure they are of it.
+
+Every function returns a Matplotlib `Figure` and neither shows nor saves it. A notebook shows the last value of a cell;
+`figure.savefig("name.png")` saves it. pyplot and the settings of other figures are left as they are.
+"""
+
+from tfp_bnn.plots.classification import predictions, uncertainty
+from tfp_bnn.plots.curve_fitting import quartiles, regression
+from tfp_bnn.plots.training import training_curves
+from tfp_bnn.plots.weights import signal_to_noise, single_weight, weight_densities, weight_posteriors
+
+__all__ = [
+    "predictions",
+    "quartiles",
+    "regression",
+    "signal_to_noise",
+    "single_weight",
+    "training_curves",
+    "uncertainty",
+    "weight_densities",
+    "weight_posteriors",
+]
