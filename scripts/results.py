@@ -174,7 +174,7 @@ def command_of(result: dict[str, Any]) -> str:
 
 def pruning_table(name: str) -> str:
     """Returns test error against sparsity, a column for each network."""
-    rows = [row for row in read("pruning")[name]["rows"] if row["images"] == "test"]
+    rows = [row for row in read("pruning").get(name, {"rows": []})["rows"] if row["images"] == "test"]
     networks = list(dict.fromkeys(row["network"] for row in rows))
     sparsities = list(dict.fromkeys(row["sparsity"] for row in rows))
     errors = {(row["sparsity"], row["network"]): row["error_percent"] for row in rows}

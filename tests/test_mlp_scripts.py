@@ -7,6 +7,7 @@ import pytest
 from script_runs import SCRIPTS, run
 
 BRIEF = ("--dataset", "mnist_sample", "--units", 20, "--num-validation", 32)
+SCHEDULE = ("--epochs", 2, "--learning-rate", 0.01, "--kl-schedule", "blundell")
 QUALITY = {"error_percent", "nll", "ece"}
 
 
@@ -14,7 +15,7 @@ QUALITY = {"error_percent", "nll", "ece"}
 def bayesian(tmp_path_factory):
     directory = tmp_path_factory.mktemp("bayesian")
     arguments = ("--preset", "blundell-mixture", *BRIEF, "--learn-prior", "--train-draws", 2, "--num-draws", 5)
-    result = run("train_mlp.py", *arguments, "--epochs", 2, "--kl-schedule", "blundell", "--output-dir", directory)
+    result = run("train_mlp.py", *arguments, *SCHEDULE, "--output-dir", directory)
     assert result.returncode == 0, result.stderr
     return directory
 

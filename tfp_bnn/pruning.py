@@ -118,7 +118,7 @@ def count_weights(model: keras.Model) -> WeightCount:
         variables, _ = layer.random_weights[weights]
         size = math.prod(variables.read().mean.shape)
         total += size
-        kept += np.count_nonzero(_mask(variables)) if isinstance(variables, PrunedVariables) else size
+        kept += int(np.count_nonzero(_mask(variables))) if isinstance(variables, PrunedVariables) else size
     return WeightCount(total, kept)
 
 

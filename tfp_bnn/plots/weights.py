@@ -158,10 +158,10 @@ def single_weight(layer: VariationalLayer, index: Sequence[int] = (0, 0), weight
     Example:
 
     >>> from tfp_bnn import layers
-    >>> layer = layers.DenseFlipout(3)
+    >>> layer = layers.DenseFlipout(3, name="hidden")
     >>> layer.build((None, 4))
     >>> single_weight(layer, (3, 2)).axes[0].get_title()
-    'dense_flipout, kernel[3, 2]'
+    'hidden, kernel[3, 2]'
     """
     name = next(iter(layer.random_weights), None) if weights is None else weights
     if name not in layer.random_weights:
