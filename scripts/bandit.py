@@ -98,6 +98,28 @@ def make_network(agent: Agent, args: argparse.Namespace, num_features: int) -> k
     return model
 
 
+class Memory:
+    """The last plays: which mushroom, which action, which reward."""
+
+    def __init__(self, size: int):
+        self._parts = tuple(np.zeros(size, kind) for kind in ("int32", "int32", "float32"))
+        self._added = 0
+
+    def __len__(self) -> int:
+        return min(self._added, len(self._parts[0]))
+
+    def add(self, *play: float) -> None:
+        """Remembers a play, in the place of the oldest one if there is no other."""
+        for part, value in zip(self._parts, play, strict=True):
+            part[self._added % len(part)] = value
+        self._added += 1
+
+    def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Returns mushrooms, actions and rewards of random plays."""
+        which = rng.integers(len(self), size=shape)
+        return tuple(part[which] for part in self._parts)
+
+
 class Player:
     """An agent with its network, and the last plays that it remembers."""
 
@@ -106,12 +128,12 @@ class Player:
         self._rng = np.random.default_rng(seed)
         self._network = make_network(agent, args, features.shape[1])
         self._bayesian_layers = bnn.layers.variational_layers(self._network)
-        self._plays: list[tuple[int, int, float]] = []
+        self._memory = Memory(args.buffer)
         table, actions = keras.ops.convert_to_tensor(features), keras.ops.eye(2)
 
         def make_batch(mushroom: Any, action: Any, reward: Any) -> tuple[Any, Any]:
             chosen = [keras.ops.take(table, mushroom, axis=0), keras.ops.take(actions, action, axis=0)]
-            return keras.ops.concatenate(chosen, axis=-1), reward
+            return keras.ops.concatenate(chosen, axis=-1), reward[:, None]
 
         self._learn = compiled_steps(self._network, make_batch)
 
@@ -126,12 +148,10 @@ class Player:
 
     def learn(self, mushroom: int, action: int, reward: float) -> None:
         """Remembers a play, and trains on random ones of those remembered."""
-        self._plays = [*self._plays[-self._args.buffer + 1 :], (mushroom, action, reward / REWARD_UNIT)]
+        self._memory.add(mushroom, action, reward / REWARD_UNIT)
         for layer in self._bayesian_layers:
-            layer.kl_weight = 1 / len(self._plays)
-        which = self._rng.integers(len(self._plays), size=(self._args.updates, self._args.batch_size))
-        chosen = np.asarray(self._plays)[which]
-        self._learn(chosen[..., 0].astype("int32"), chosen[..., 1].astype("int32"), chosen[..., 2:].astype("float32"))
+            layer.kl_weight = 1 / len(self._memory)
+        self._learn(*self._memory.sample((self._args.updates, self._args.batch_size), self._rng))
 
 
 # The game.

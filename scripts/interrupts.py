@@ -3,12 +3,14 @@
 import json
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 import keras
+import pandas as pd
 import reporting
 from reporting import ScriptError, log
 
@@ -42,6 +44,19 @@ class InterruptBetweenSteps(keras.callbacks.Callback):
         """Raises the KeyboardInterrupt that was put off."""
         if self._interrupted:
             raise KeyboardInterrupt
+
+
+class Seconds(keras.callbacks.Callback):
+    """Notes how long each epoch took: `seconds` in the logs, and thus in the history."""
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Starts the clock."""
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Adds the time to the logs that the callbacks after this one get."""
+        if logs is not None:
+            logs["seconds"] = round(time.perf_counter() - self._started, 2)
 
 
 class Backup(keras.callbacks.BackupAndRestore):
@@ -89,14 +104,20 @@ def resume(model: keras.Model, directory: Path, every: int = 1) -> tuple[int, li
         every: after how many epochs there shall be backups.
 
     Returns:
-        How many epochs it has done, and the callbacks that write the history and the backups.
+        How many epochs it has done, and the callbacks that write the history, with the seconds of epochs, and backups.
     """
     backup = Backup(directory, every)
     done = backup.restore(model)
     history = directory / "history.csv"
     _drop_epochs(history, done)
     # The history before the backup: a row too many is dropped after a kill, a missing one would be lost.
-    return done, [keras.callbacks.CSVLogger(history, append=True), backup]
+    return done, [Seconds(), keras.callbacks.CSVLogger(history, append=True), backup]
+
+
+def read_history(directory: Path) -> pd.DataFrame:
+    """Returns what was noted of each epoch; nothing if the first one was interrupted."""
+    history = directory / "history.csv"
+    return pd.read_csv(history) if history.exists() and history.stat().st_size else pd.DataFrame({"seconds": []})
 
 
 def _drop_epochs(history: Path, first: int) -> None:

@@ -1,10 +1,10 @@
 """Runs the experiments whose results are committed, and fills the tables of docs/results/README.md from them.
 
     python scripts/results.py --quick             # the shortest ones, anew, into runs/results
-    python scripts/results.py --only mnist-400    # those with this in their names that have no result yet
+    python scripts/results.py --only mlp/mnist    # those whose names begin so and that have no result yet
     python scripts/results.py                     # nothing but the page
 
-Each experiment leaves docs/results/GROUP/NAME.json, with the command, versions and seed that made it.
+Each experiment leaves docs/results/GROUP/NAME.json, with the command, versions and seed that made it, and its picture.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ METHODS = {
     "dropout": "--preset plain-dropout",
 }
 SEEDS = (0, 1, 2)
+PRUNED = ((400, "mixture"), (400, "gaussian"), (1200, "mixture"))
 QUICK_PRESETS = ("gluon-gaussian", "gluon-mixture")
 
 
@@ -46,6 +48,7 @@ class Experiment:
     name: str
     command: str
     writes: str = "metrics.json"
+    draws: str | None = None
 
     @property
     def result(self) -> Path:
@@ -53,7 +56,7 @@ class Experiment:
         return RESULTS / self.group / f"{self.name}.json"
 
     def run(self, resume: bool) -> Path:
-        """Runs the command, going on with what an earlier run left if asked; returns the JSON file."""
+        """Runs the command, going on with what an earlier run left if asked; returns the directory that it wrote to."""
         directory = Path("runs") / "results" / self.group / self.name
         if not resume:
             shutil.rmtree(ROOT / directory, ignore_errors=True)
@@ -64,7 +67,15 @@ class Experiment:
         log.info("%s/%s: python %s", self.group, self.name, " ".join(command))
         if subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode:
             raise ScriptError(f"{self.name} failed; its messages are above.")
-        return ROOT / directory / self.writes
+        return ROOT / directory
+
+    def keep(self, directory: Path) -> None:
+        """Copies JSON file and picture from where the command wrote them to where they are committed."""
+        self.result.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(directory / self.writes, self.result)
+        if self.draws:
+            shutil.copy(directory / self.draws, self.result.with_suffix(".png"))
+        log.info("wrote %s", self.result)
 
 
 QUICK = tuple(
@@ -85,7 +96,22 @@ EXPERIMENTS = (
         for width in widths
         for method, arguments in METHODS.items()
     ),
-    Experiment("regression", "curve", "regression_curve.py"),
+    *(
+        Experiment(
+            "pruning",
+            f"mnist-{width}-{method}",
+            f"prune.py runs/results/mlp/mnist-{width}-{method}-seed0/model.keras --dataset mnist "
+            f"--plain-model runs/results/mlp/mnist-{width}-sgd-seed0/model.keras",
+            "pruning.json",
+            "pruning.png",
+        )
+        for width, method in PRUNED
+    ),
+    Experiment("regression", "curve", "regression_curve.py", draws="curve.png"),
+    Experiment("bandit", "mushrooms", "bandit.py --updates 16", "regret.json", "regret.png"),
+    Experiment(
+        "small_data", "mnist", "small_data.py --dataset mnist --seeds 0 1 2", "small_data.json", "small_data.png"
+    ),
 )
 
 # Test error in percent: of Blundell et al. 2015, table 1, and of the notebooks that followed it.
@@ -109,6 +135,8 @@ REFERENCES = {
     ("fashion_mnist", "mixture", 800): "seminar notebook 12.81",
 }
 
+
+QUALITY_DIGITS = {"error_percent": 2, "nll": 3, "ece": 3}
 
 # The tables.
 
@@ -186,11 +214,47 @@ def pruning_table(name: str) -> str:
     return table(("pruned", "weights kept", *networks), lines)
 
 
+def bandit_table() -> str:
+    """Returns the regret of each agent at the end."""
+    lines = [
+        (agent, found["seeds"], f"{result['arguments']['plays']:,}", *(f"{value:,.0f}" for value in quartiles(found)))
+        for result in read("bandit").values()
+        for agent, found in result["regret"].items()
+    ]
+    return table(("agent", "seeds", "plays", "lower quartile", "median regret", "upper quartile"), lines)
+
+
+def quartiles(found: dict[str, Any]) -> tuple[float, float, float]:
+    """Returns lower quartile, median and upper quartile."""
+    lower, upper = found["quartiles"]
+    return lower, found["median"], upper
+
+
+def small_data_table() -> str:
+    """Returns error, nll and ECE against the number of training images, a row for each network and number."""
+    lines = []
+    for result in read("small_data").values():
+        for (size, network), rows in grouped(result["rows"], "size", "network").items():
+            figures = [spread([row[name] for row in rows], digits) for name, digits in QUALITY_DIGITS.items()]
+            lines.append((f"{size:,}", network, *figures, len(rows)))
+    return table(("training images", "network", "error", "nll", "ECE", "seeds"), lines)
+
+
+def grouped(rows: Sequence[dict[str, Any]], *names: str) -> dict[tuple, list[dict[str, Any]]]:
+    """Returns rows by their values of these names, in order."""
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row[names[0]]):
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    return groups
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "quick": lambda: mlp_table("mnist", QUICK_PRESETS),
     "mnist": lambda: mlp_table("mnist", tuple(METHODS)),
     "fashion_mnist": lambda: mlp_table("fashion_mnist", tuple(METHODS)),
-    "pruning-400": lambda: pruning_table("mnist-400-mixture"),
+    **{f"pruning-{width}-{method}": partial(pruning_table, f"mnist-{width}-{method}") for width, method in PRUNED},
+    "bandit": bandit_table,
+    "small_data": small_data_table,
 }
 
 
@@ -209,20 +273,19 @@ def main() -> None:
     """Runs what was asked for, and fills the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="run the shortest experiments anew; results are not kept")
-    parser.add_argument("--only", metavar="SUBSTRING", help="run experiments with this in their names, if not yet run")
+    parser.add_argument("--only", metavar="BEGINNING", help="run experiments whose names begin so, if not yet run")
     args = parser.parse_args()
     if args.quick:
         for experiment in QUICK:
-            ours = json.loads(experiment.run(resume=False).read_text())["test"]["ensemble"]["error_percent"]
+            written = experiment.run(resume=False) / experiment.writes
+            ours = json.loads(written.read_text())["test"]["ensemble"]["error_percent"]
             kept = json.loads(experiment.result.read_text())["test"]["ensemble"]["error_percent"]
             log.info("%s: test error %.2f %%, committed %.2f %%", experiment.name, ours, kept)
         return
     for experiment in EXPERIMENTS:
-        if args.only and args.only in experiment.name and not experiment.result.exists():
-            written = experiment.run(resume=True)
-            experiment.result.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(written, experiment.result)
-            log.info("wrote %s", experiment.result)
+        name = f"{experiment.group}/{experiment.name}"
+        if args.only and name.startswith(args.only) and not experiment.result.exists():
+            experiment.keep(experiment.run(resume=True))
     result_figures.draw_all(ROOT / "runs" / "results" / "mlp", RESULTS)
     PAGE.write_text(fill(PAGE.read_text()))
     log.info("wrote %s", PAGE)

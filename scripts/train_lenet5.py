@@ -7,15 +7,13 @@ heldout.png, noise.png, weights.png; and curves.png, uncertainty.png.
 
 import argparse
 import math
-import time
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import pandas as pd
 import reporting
-from interrupts import fit, resume
+from interrupts import fit, read_history, resume
 from reporting import NUM_PICTURES, ScriptError, log
 
 import tfp_bnn as bnn
@@ -160,18 +158,16 @@ def main() -> None:
     dataset = reporting.load_dataset(args.dataset, args.data_dir)
     devices = reporting.log_devices()
     model = make_model(args, dataset)
-    started = time.perf_counter()
     finished = train(args, model, dataset)
-    seconds = time.perf_counter() - started
-    history = args.output_dir / "history.csv"
-    if history.exists() and history.stat().st_size:
-        reporting.save_figure(bnn.plots.training_curves(pd.read_csv(history)), args.output_dir, "curves")
+    history = read_history(args.output_dir)
+    if len(history):
+        reporting.save_figure(bnn.plots.training_curves(history), args.output_dir, "curves")
     report = {
         "dataset": dataset.name,
         "source": dataset.source,
         "finished": finished,
         "steps": int(model.optimizer.iterations),
-        "seconds": round(seconds, 1),
+        "seconds": round(float(history["seconds"].sum()), 1),
         "num_draws": args.num_draws,
         "cutoff": args.cutoff,
         **evaluate(args, model, dataset),

@@ -6,7 +6,6 @@ mean weights, of one draw and of the ensemble of draws) and, of a Bayesian netwo
 
 import argparse
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import keras
 import numpy as np
 import pandas as pd
 import reporting
-from interrupts import fit, resume
+from interrupts import fit, read_history, resume
 from mlp_presets import PRESETS
 from reporting import ScriptError, log
 from several_draws import RepeatedBatches, schedule_of_minibatches
@@ -54,6 +53,9 @@ def make_parser() -> argparse.ArgumentParser:
         default="reparameterization",
     )
     bayes.add_argument("--initial-stddev", type=float, default=0.05, help="posterior standard deviation at the start")
+    bayes.add_argument(
+        "--initial-mean", type=float, help="range of uniform posterior means at the start; default: He's"
+    )
     bayes.add_argument("--kl-schedule", choices=("constant", "warmup", "cyclical", "blundell"), default="constant")
     bayes.add_argument("--warmup-epochs", type=float, default=5, help="of --kl-schedule warmup")
     bayes.add_argument("--beta", type=float, default=1.0, help="tempering of the KL term; 1 is the Bayesian posterior")
@@ -111,10 +113,17 @@ def make_prior(args: argparse.Namespace) -> bnn.priors.Prior:
 
 def bayesian_layers(args: argparse.Namespace, widths: list[int]) -> list[keras.layers.Layer]:
     """Returns layers whose weights are all random, biases too, with one prior."""
-    prior, posterior = make_prior(args), bnn.posteriors.MeanFieldNormal(initial_stddev=args.initial_stddev)
+    prior = make_prior(args)
+    means = "he_normal" if args.initial_mean is None else uniform(args.initial_mean)
+    posterior = bnn.posteriors.MeanFieldNormal(args.initial_stddev, means)
     dense = bnn.models.layer_class("Dense", args.estimator)
     random = {"prior": prior, "posterior": posterior, "bias_prior": prior, "bias_posterior": posterior}
     return [dense(width, activation, **random) for width, activation in with_activations(widths)]
+
+
+def uniform(half: float) -> keras.initializers.Initializer:
+    """Returns the initializer of weights from -half to half."""
+    return keras.initializers.RandomUniform(-half, half)
 
 
 def plain_layers(args: argparse.Namespace, widths: list[int]) -> list[keras.layers.Layer]:
@@ -225,11 +234,10 @@ def evaluate(args: argparse.Namespace, model: keras.Model, x: np.ndarray, y: np.
     return figures
 
 
-def draw_figures(args: argparse.Namespace, model: keras.Model) -> None:
+def draw_figures(args: argparse.Namespace, model: keras.Model, history: pd.DataFrame) -> None:
     """Writes the pictures."""
-    history = args.output_dir / "history.csv"
-    if history.exists() and history.stat().st_size:
-        reporting.save_figure(bnn.plots.training_curves(pd.read_csv(history)), args.output_dir, "curves")
+    if len(history):
+        reporting.save_figure(bnn.plots.training_curves(history), args.output_dir, "curves")
     if args.method == "bayes":
         reporting.save_figure(bnn.plots.weight_posteriors(model), args.output_dir, "weights")
         reporting.save_figure(bnn.plots.signal_to_noise(model), args.output_dir, "signal_to_noise")
@@ -247,19 +255,18 @@ def main() -> None:
     steps = args.epochs * math.ceil(len(training[0]) / args.batch_size)
     model = make_model(args, dataset, steps)
     devices = reporting.log_devices()
-    started = time.perf_counter()
     finished = train(args, model, training, validation)
-    seconds = time.perf_counter() - started
+    history = read_history(args.output_dir)
     report = {
         "dataset": dataset.name,
         "finished": finished,
         "epochs": int(model.optimizer.iterations) / math.ceil(len(training[0]) / args.batch_size),
-        "seconds": round(seconds, 1),
+        "seconds": round(float(history["seconds"].sum()), 1),
         "validation": evaluate(args, model, *validation) if len(validation[0]) else None,
         "test": evaluate(args, model, dataset.x_test, dataset.y_test),
         **reporting.provenance(args, devices),
     }
-    draw_figures(args, model)
+    draw_figures(args, model, history)
     reporting.write_json(report, args.output_dir / "metrics.json")
     for name, figures in report["test"].items():
         log.info("test, %s: error %.2f %%, %.4f nats, ECE %.4f", name, *figures.values())

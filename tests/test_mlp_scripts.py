@@ -129,6 +129,23 @@ def test_the_bandit_learns_which_mushrooms_to_eat(tmp_path):
     assert {"bayes-seed0.json", "greedy-5-seed0.json", "regret.png"} <= {p.name for p in (tmp_path / "games").iterdir()}
 
 
+def test_few_images_are_as_many_of_each_class_and_figures_are_written(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import small_data
+
+    labels = np.random.default_rng(0).integers(10, size=3000)
+    chosen = small_data.balanced(labels, 105, seed=1)
+    assert len(set(chosen.tolist())) == 105
+    assert np.bincount(labels[chosen]).min() == 10
+    arguments = ("--dataset", "mnist_sample", "--sizes", 100, "--seeds", 0, "--steps", 30, "--num-draws", 3)
+    result = run("small_data.py", *arguments, "--output-dir", tmp_path)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((tmp_path / "small_data.json").read_text())["rows"]
+    assert [row["network"] for row in rows] == ["Bayes by Backprop", "plain", "dropout"]
+    assert all(row["error_percent"] < 75 for row in rows)  # chance is 90
+    assert (tmp_path / "small_data.png").exists()
+
+
 def test_every_committed_result_is_in_the_page(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import results
