@@ -167,26 +167,29 @@ def rewards(edible: bool, action: int, rng: np.random.Generator) -> tuple[float,
 
 
 def play(agent: Agent, args: argparse.Namespace, data: mushrooms.Mushrooms, seed: int) -> dict[str, Any]:
-    """Plays one game; returns its regret as it grew, and how long it took."""
+    """Plays one game; returns its regret and the mistakes behind it as they grew, and how long it took."""
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     player = Player(agent, args, data.features, seed)
-    started, regret, curve = time.perf_counter(), 0.0, []
+    started, curves = time.perf_counter(), {"regret": [], "eaten_poisonous": [], "passed_edible": []}
+    totals = dict.fromkeys(curves, 0)
     every = max(1, args.plays // RECORDS)
     for number in tqdm.trange(1, args.plays + 1, desc=f"{agent.name}, seed {seed}", mininterval=5):
         mushroom = int(rng.integers(len(data.edible)))
         action = player.act(mushroom)
         reward, loss = rewards(bool(data.edible[mushroom]), action, rng)
-        regret += loss
+        totals["regret"] += loss
+        totals["eaten_poisonous" if action == EAT else "passed_edible"] += loss > 0
         player.learn(mushroom, action, reward)
         if number % every == 0:
-            curve.append(regret)
+            for name, curve in curves.items():
+                curve.append(totals[name])
     return {
         "agent": agent.name,
         "seed": seed,
         "plays": args.plays,
         "every": every,
-        "regret": curve,
+        **curves,
         "seconds": round(time.perf_counter() - started, 1),
     }
 
