@@ -71,6 +71,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam")
     parser.add_argument("--prior-scale", type=float, default=0.3, help="standard deviation of the normal prior")
     parser.add_argument("--initial-stddev", type=float, default=0.02, help="posterior standard deviation at the start")
+    parser.add_argument("--estimator", choices=reporting.ESTIMATORS, default="reparameterization")
     parser.add_argument("--noise", type=float, default=0.5, help="standard deviation of a reward, in tens")
     parser.add_argument("--output-dir", type=Path, default=Path("runs/bandit"))
     return parser.parse_args()
@@ -87,9 +88,9 @@ def make_network(agent: Agent, args: argparse.Namespace, num_features: int) -> k
             "prior": bnn.priors.Normal(scale=args.prior_scale),
             "posterior": bnn.posteriors.MeanFieldNormal(args.initial_stddev),
             "kl_weight": 1.0,
-            "kl_use_exact": True,
         }
-        layers = [bnn.layers.DenseVariational(width, activation=activation, **random) for width, activation in widths]
+        dense = bnn.models.layer_class("Dense", args.estimator)
+        layers = [dense(width, activation, **random) for width, activation in widths]
     else:
         layers = [keras.layers.Dense(width, activation, kernel_initializer="he_normal") for width, activation in widths]
     model = keras.Sequential([keras.Input((num_features + 2,)), *layers])
@@ -105,8 +106,10 @@ class Memory:
         self._parts = tuple(np.zeros(size, kind) for kind in ("int32", "int32", "float32"))
         self._added = 0
 
-    def __len__(self) -> int:
-        return min(self._added, len(self._parts[0]))
+    @property
+    def seen(self) -> int:
+        """How many plays there were, remembered or not."""
+        return self._added
 
     def add(self, *play: float) -> None:
         """Remembers a play, in the place of the oldest one if there is no other."""
@@ -116,7 +119,7 @@ class Memory:
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """Returns mushrooms, actions and rewards of random plays."""
-        which = rng.integers(len(self), size=shape)
+        which = rng.integers(min(self._added, len(self._parts[0])), size=shape)
         return tuple(part[which] for part in self._parts)
 
 
@@ -149,8 +152,9 @@ class Player:
     def learn(self, mushroom: int, action: int, reward: float) -> None:
         """Remembers a play, and trains on random ones of those remembered."""
         self._memory.add(mushroom, action, reward / REWARD_UNIT)
+        # The plays remembered stand for all: the posterior is that of every play so far.
         for layer in self._bayesian_layers:
-            layer.kl_weight = 1 / len(self._memory)
+            layer.kl_weight = 1 / self._memory.seen
         self._learn(*self._memory.sample((self._args.updates, self._args.batch_size), self._rng))
 
 

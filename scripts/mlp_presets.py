@@ -19,7 +19,6 @@ _BLUNDELL = {
     "warmup_epochs": 60,
     "initial_stddev": 0.01,
 }
-_PLAIN = {**_BLUNDELL, "optimizer": "sgd", "learning_rate": 0.1}
 
 PRESETS: dict[str, dict[str, Any]] = {
     # The two notebooks train for 10 epochs: one with a normal prior by SGD, the other with a mixture by Adam.
@@ -52,6 +51,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pi": 0.25,
     },
     # Beside them, as in the paper's table 1.
-    "plain-sgd": {**_PLAIN, "method": "sgd"},
-    "plain-dropout": {**_PLAIN, "method": "dropout", "momentum": 0.9},
+    "plain-sgd": {**_BLUNDELL, "method": "sgd", "optimizer": "sgd", "learning_rate": 0.1},
+    "plain-dropout": {**_BLUNDELL, "method": "dropout"},
 }

@@ -21,6 +21,7 @@ import tfp_bnn as bnn
 log = logging.getLogger("tfp_bnn")
 
 NUM_PICTURES = 10
+ESTIMATORS = ("flipout", "reparameterization", "local-reparameterization")
 
 
 class ScriptError(Exception):

@@ -30,9 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam")
     parser.add_argument("--viz-every", type=int, default=400, help="training steps between pictures")
-    parser.add_argument(
-        "--estimator", choices=("flipout", "reparameterization", "local-reparameterization"), default="flipout"
-    )
+    parser.add_argument("--estimator", choices=reporting.ESTIMATORS, default="flipout")
     parser.add_argument("--prior", choices=("normal", "scale-mixture"), default="normal")
     parser.add_argument("--learn-prior", action="store_true", help="learn the scale mixture, one for all layers")
     parser.add_argument("--prior-scale", type=float, default=1.0, help="standard deviation of the normal prior")

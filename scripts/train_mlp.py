@@ -21,9 +21,6 @@ from several_draws import RepeatedBatches, schedule_of_minibatches
 
 import tfp_bnn as bnn
 
-ESTIMATORS = ("flipout", "reparameterization", "local-reparameterization")
-RATE_HELP = "of the mean loss of a batch; the paper's rates are of the sum, thus smaller by the batch size"
-DECAY_HELP = "constant; a step to a tenth in the middle; or a cosine down to 0"
 RUN_FILES = ("model.keras", "history.csv", "metrics.json", "backup")
 
 
@@ -47,11 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
     bayes.add_argument("--sigma-2", type=float, default=math.exp(-6), help="standard deviation of its narrow part")
     bayes.add_argument("--pi", type=float, default=0.5, help="share of the wide part")
     bayes.add_argument("--learn-prior", action="store_true", help="learn the mixture, one for all layers")
-    bayes.add_argument(
-        "--estimator",
-        choices=("flipout", "reparameterization", "local-reparameterization"),
-        default="reparameterization",
-    )
+    bayes.add_argument("--estimator", choices=reporting.ESTIMATORS, default="reparameterization")
     bayes.add_argument("--initial-stddev", type=float, default=0.05, help="posterior standard deviation at the start")
     bayes.add_argument(
         "--initial-mean", type=float, help="range of uniform posterior means at the start; default: He's"

@@ -23,7 +23,7 @@ def bayesian(tmp_path_factory):
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     directory = tmp_path_factory.mktemp("plain")
-    result = run("train_mlp.py", "--preset", "plain-dropout", *BRIEF, "--epochs", 2, "--output-dir", directory)
+    result = run("train_mlp.py", "--preset", "plain-dropout", *BRIEF, *SCHEDULE, "--output-dir", directory)
     assert result.returncode == 0, result.stderr
     return directory
 
