@@ -69,10 +69,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--units", type=int, default=100, help="width of each of the two hidden layers")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam")
-    parser.add_argument("--prior-scale", type=float, default=0.3, help="standard deviation of the normal prior")
+    parser.add_argument("--prior-scale", type=float, default=1.0, help="standard deviation of the normal prior")
     parser.add_argument("--initial-stddev", type=float, default=0.02, help="posterior standard deviation at the start")
     parser.add_argument("--estimator", choices=reporting.ESTIMATORS, default="reparameterization")
-    parser.add_argument("--noise", type=float, default=0.5, help="standard deviation of a reward, in tens")
+    parser.add_argument("--noise", type=float, default=0.1, help="standard deviation of a reward, in tens")
     parser.add_argument("--output-dir", type=Path, default=Path("runs/bandit"))
     return parser.parse_args()
 

@@ -104,7 +104,7 @@ def test_every_draw_is_another():
 @pytest.mark.parametrize("shape", [(), (7,), (4, 3), (3, 3, 2, 5)])
 def test_the_log_probability_of_a_draw_equals_tfp(shape):
     weights, mean, stddev = random_weights(shape)
-    value, log_prob = weights.sample(Noise(keras.random.SeedGenerator(1).next))
+    value, log_prob, _ = weights.sample(Noise(keras.random.SeedGenerator(1).next))
     assert tuple(value.shape) == shape
     assert tuple(log_prob.shape) == ()
     reference = tfd.Normal(mean.astype("float64"), stddev.astype("float64"))
@@ -345,7 +345,7 @@ def test_a_function_of_a_posterior_goes_with_a_prior_of_this_package():
     with needs_tfp():
         layer = dense(priors.Normal(0.5))
         noise = Noise(keras.random.SeedGenerator(1).next)
-        value, log_prob = layer.random_weights["weights"][0].read().sample(noise)
+        value, log_prob, _ = layer.random_weights["weights"][0].read().sample(noise)
         expected = float(log_prob) - tfd.Normal(0.0, 0.5).log_prob(numpy(value)).numpy().sum()
         divergence = divergences.monte_carlo(
             posteriors.WeightSample(value, log_prob), layer.random_weights["weights"][1]
