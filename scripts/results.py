@@ -148,6 +148,8 @@ def read(group: str) -> dict[str, dict[str, Any]]:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Returns a table in Markdown."""
+    if not rows:
+        return "Not run yet."
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
