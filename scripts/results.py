@@ -111,7 +111,13 @@ EXPERIMENTS = (
     ),
     Experiment("regression", "curve", "regression_curve.py", draws="curve.png"),
     Experiment("bandit", "mushrooms", "bandit.py --updates 16 --plays 10000", "regret.json", "regret.png"),
-    Experiment("small_data", "mnist", "small_data.py --dataset mnist", "small_data.json", "small_data.png"),
+    Experiment(
+        "small_data",
+        "mnist",
+        "small_data.py --dataset mnist --sizes 100 1000 10000",
+        "small_data.json",
+        "small_data.png",
+    ),
 )
 
 # Test error in percent: of Blundell et al. 2015, table 1, and of the notebooks that followed it.
