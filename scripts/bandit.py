@@ -25,6 +25,7 @@ from reporting import ScriptError, log
 from tqdm import auto as tqdm
 
 import tfp_bnn as bnn
+from tfp_bnn.plots.style import panels, themed
 
 PASS, EAT = 0, 1
 RECORDS = 200  # of the regret, in each game
@@ -211,6 +212,7 @@ def summary(games: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
+@themed
 def draw(games: Sequence[dict[str, Any]]) -> Figure:
     """Returns the curves of cumulative regret: the median over seeds, and the quartiles."""
     rows = [
@@ -218,11 +220,16 @@ def draw(games: Sequence[dict[str, Any]]) -> Figure:
         for game in games
         for at, regret in enumerate(game["regret"])
     ]
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    with seaborn.axes_style("whitegrid"):
-        axes = figure.subplots()
+    figure, (axes,) = panels(1, 1, (7, 4.2))
     seaborn.lineplot(
-        pd.DataFrame(rows), x="play", y="regret", hue="agent", estimator="median", errorbar=("pi", 50), ax=axes
+        pd.DataFrame(rows),
+        x="play",
+        y="regret",
+        hue="agent",
+        estimator="median",
+        errorbar=("pi", 50),
+        ax=axes,
+        palette="colorblind",
     )
     axes.set(xlabel="Plays", ylabel="Cumulative regret", title="Mushroom bandit: median and quartiles over seeds")
     axes.legend(title=None)

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from reporting import ScriptError, log
 
 import tfp_bnn as bnn
+from tfp_bnn.plots.style import panels, themed
 
 SPARSITIES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)
 BAYESIAN, MONTE_CARLO, PLAIN = "mean weights", "Monte Carlo", "plain network, by magnitude"
@@ -56,12 +57,6 @@ def pruned_by_magnitude(model: keras.Model, sparsity: float) -> keras.Model:
     return pruned
 
 
-def of_plain(model: keras.Model, x: np.ndarray) -> bnn.Predictive:
-    """Returns the prediction of one network."""
-    outputs = model.predict(x, batch_size=1000, verbose=0)
-    return bnn.Predictive(outputs[np.newaxis], bnn.likelihoods.Categorical())
-
-
 def measure(
     args: argparse.Namespace, model: keras.Model, plain: keras.Model | None, images: dict[str, tuple]
 ) -> list[dict[str, Any]]:
@@ -73,11 +68,11 @@ def measure(
         count = bnn.count_weights(pruned)
         for name, (x, y) in images.items():
             found = {
-                BAYESIAN: of_plain(mean_weights, x),
+                BAYESIAN: reporting.predict_plain(mean_weights, x),
                 MONTE_CARLO: bnn.predict(pruned, x, args.num_draws, seed=args.seed),
             }
             if plain is not None:
-                found[PLAIN] = of_plain(pruned_by_magnitude(plain, sparsity), x)
+                found[PLAIN] = reporting.predict_plain(pruned_by_magnitude(plain, sparsity), x)
             for network, predictive in found.items():
                 quality = reporting.quality(predictive, y)
                 held = {"sparsity": sparsity, "weights_kept": count.kept, "images": name, "network": network}
@@ -86,15 +81,16 @@ def measure(
     return rows
 
 
+@themed
 def draw(rows: list[dict[str, Any]]) -> Figure:
     """Returns the curves of test error against sparsity, which is spaced so that the sparse end can be read."""
     table = pd.DataFrame(rows).query("images == 'test'")
     order = sorted(table["sparsity"].unique())
     table = table.assign(at=[order.index(sparsity) for sparsity in table["sparsity"]])
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    with seaborn.axes_style("whitegrid"):
-        axes = figure.subplots()
-    seaborn.lineplot(table, x="at", y="error_percent", hue="network", style="network", markers=True, ax=axes)
+    figure, (axes,) = panels(1, 1, (7, 4.2))
+    seaborn.lineplot(
+        table, x="at", y="error_percent", hue="network", style="network", markers=True, ax=axes, palette="colorblind"
+    )
     axes.set_xticks(range(len(order)), [f"{100 * sparsity:g}" for sparsity in order])
     axes.set(xlabel="Weights pruned (%)", ylabel="Test error (%)", title="Pruning by signal-to-noise ratio")
     least = table["error_percent"].min()

@@ -104,6 +104,12 @@ def quality(predictive: bnn.Predictive, labels: np.ndarray) -> dict[str, float]:
     }
 
 
+def predict_plain(model: keras.Model, images: np.ndarray) -> bnn.Predictive:
+    """Returns the prediction of a network without random weights, as that of a single draw."""
+    logits = model.predict(images, batch_size=1000, verbose=0)
+    return bnn.Predictive(logits[np.newaxis], bnn.likelihoods.Categorical())
+
+
 def single_draws(predictive: bnn.Predictive) -> Iterator[bnn.Predictive]:
     """Yields the predictions of each draw alone."""
     for outputs in predictive.outputs:

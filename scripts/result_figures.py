@@ -10,6 +10,7 @@ import seaborn
 from matplotlib.figure import Figure
 
 import tfp_bnn as bnn
+from tfp_bnn.plots.style import panels, themed
 
 LABELS = {
     "mixture": "Bayes by Backprop, scale mixture",
@@ -45,16 +46,15 @@ def draw_all(runs: Path, results: Path, prefix: str = "mnist-400") -> None:
         reporting.save_figure(bnn.plots.single_weight(layer, strongest(model, layer)), results, "single_weight")
 
 
+@themed
 def learning_curves(directories: dict[str, Path]) -> Figure:
     """Returns the validation error of each network, epoch by epoch; of a Bayesian one, of one draw a minibatch."""
     tables = [pd.read_csv(directory / "history.csv").assign(network=label) for label, directory in directories.items()]
     table = pd.concat(tables, ignore_index=True)
     table["error"] = 100 * (1 - table["val_accuracy"])
     table["epoch"] += 1
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    with seaborn.axes_style("whitegrid"):
-        axes = figure.subplots()
-    seaborn.lineplot(table, x="epoch", y="error", hue="network", ax=axes)
+    figure, (axes,) = panels(1, 1, (7, 4.2))
+    seaborn.lineplot(table, x="epoch", y="error", hue="network", ax=axes, palette="colorblind")
     axes.set(xlabel="Epoch", ylabel="Validation error (%)", title="Learning curves", ylim=(1, 4))
     axes.legend(title=None)
     return figure

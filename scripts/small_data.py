@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from reporting import ScriptError, log
 
 import tfp_bnn as bnn
+from tfp_bnn.plots.style import panels, themed
 
 MEASURES = {"error_percent": "Error (%)", "nll": "nll (nats an image)", "ece": "Expected calibration error"}
 NETWORKS = ("Bayes by Backprop", "plain", "dropout")
@@ -66,8 +67,8 @@ def make_model(network: str, args: argparse.Namespace, dataset: bnn.datasets.Dat
 def fit(model: keras.Model, args: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> None:
     """Trains the network for so many steps; each epoch shows all images in a new order."""
     epochs = math.ceil(args.steps / math.ceil(len(x) / args.batch_size))
-    bnn_callbacks = [bnn.callbacks.KLWeight(len(x), args.beta)] if bnn.layers.variational_layers(model) else []
-    model.fit(x, y, batch_size=args.batch_size, epochs=epochs, verbose=0, callbacks=bnn_callbacks)
+    weighs_kl = [bnn.callbacks.KLWeight(len(x), args.beta)] if bnn.layers.variational_layers(model) else []
+    model.fit(x, y, batch_size=args.batch_size, epochs=epochs, verbose=0, callbacks=weighs_kl)
 
 
 def train(network: str, size: int, seed: int, args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> dict:
@@ -83,8 +84,7 @@ def train(network: str, size: int, seed: int, args: argparse.Namespace, dataset:
     if network == "Bayes by Backprop":
         predictive = bnn.predict(model, images, args.num_draws, seed=seed, verbose=False)
     else:
-        logits = model.predict(images, batch_size=1000, verbose=0)
-        predictive = bnn.Predictive(logits[np.newaxis], bnn.likelihoods.Categorical())
+        predictive = reporting.predict_plain(model, images)
     figures = reporting.quality(predictive, labels)
     return {"network": network, "size": size, "seed": seed, **figures, "seconds": round(seconds, 1)}
 
@@ -97,15 +97,13 @@ def balanced(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     return order[np.argsort(rank, kind="stable")[:size]]
 
 
+@themed
 def draw(rows: pd.DataFrame) -> Figure:
     """Returns a panel for each measure: its mean over seeds, and the range."""
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
-    with seaborn.axes_style("whitegrid"):
-        panels = figure.subplots(1, len(MEASURES))
-    for panel, (measure, label) in zip(panels, MEASURES.items(), strict=True):
-        seaborn.lineplot(
-            rows, x="size", y=measure, hue="network", style="network", markers=True, ax=panel, errorbar=("pi", 100)
-        )
+    figure, axes = panels(1, len(MEASURES), (11, 3.6))
+    looks = {"hue": "network", "style": "network", "markers": True, "palette": "colorblind"}
+    for panel, (measure, label) in zip(axes, MEASURES.items(), strict=True):
+        seaborn.lineplot(rows, x="size", y=measure, errorbar=("pi", 100), ax=panel, **looks)
         panel.set(xscale="log", xlabel="Training images", ylabel=label, ylim=(0, None))
         panel.legend(title=None)
     return figure

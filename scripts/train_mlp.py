@@ -47,7 +47,9 @@ def make_parser() -> argparse.ArgumentParser:
     bayes.add_argument("--estimator", choices=reporting.ESTIMATORS, default="reparameterization")
     bayes.add_argument("--initial-stddev", type=float, default=0.05, help="posterior standard deviation at the start")
     bayes.add_argument(
-        "--initial-mean", type=float, help="range of uniform posterior means at the start; default: He's"
+        "--initial-mean-range",
+        type=float,
+        help="uniform means at the start, from minus this to this; default: He normal",
     )
     bayes.add_argument("--kl-schedule", choices=("constant", "warmup", "cyclical", "blundell"), default="constant")
     bayes.add_argument("--warmup-epochs", type=float, default=5, help="of --kl-schedule warmup")
@@ -90,6 +92,8 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise ScriptError(f"--learn-prior needs --prior scale-mixture. Received: --prior {args.prior}")
     if not args.pixel_divisor > 0:
         raise ScriptError(f"--pixel-divisor must be positive. Received: {args.pixel_divisor}")
+    if args.initial_mean_range is not None and not args.initial_mean_range > 0:
+        raise ScriptError(f"--initial-mean-range must be positive. Received: {args.initial_mean_range}")
     reporting.check_no_run(args.output_dir, RUN_FILES, args.resume)
     reporting.make_output_directory(args.output_dir)
 
@@ -107,16 +111,12 @@ def make_prior(args: argparse.Namespace) -> bnn.priors.Prior:
 def bayesian_layers(args: argparse.Namespace, widths: list[int]) -> list[keras.layers.Layer]:
     """Returns layers whose weights are all random, biases too, with one prior."""
     prior = make_prior(args)
-    means = "he_normal" if args.initial_mean is None else uniform(args.initial_mean)
+    reach = args.initial_mean_range
+    means = "he_normal" if reach is None else keras.initializers.RandomUniform(-reach, reach)
     posterior = bnn.posteriors.MeanFieldNormal(args.initial_stddev, means)
     dense = bnn.models.layer_class("Dense", args.estimator)
     random = {"prior": prior, "posterior": posterior, "bias_prior": prior, "bias_posterior": posterior}
     return [dense(width, activation, **random) for width, activation in with_activations(widths)]
-
-
-def uniform(half: float) -> keras.initializers.Initializer:
-    """Returns the initializer of weights from -half to half."""
-    return keras.initializers.RandomUniform(-half, half)
 
 
 def plain_layers(args: argparse.Namespace, widths: list[int]) -> list[keras.layers.Layer]:
@@ -210,8 +210,7 @@ def train(args: argparse.Namespace, model: keras.Model, train: tuple, validation
 def predictives(args: argparse.Namespace, model: keras.Model, x: np.ndarray) -> Iterator[tuple[str, bnn.Predictive]]:
     """Yields the predictions of the mean weights and, of a Bayesian network, of each draw together."""
     plain = bnn.to_deterministic(model) if args.method == "bayes" else model
-    outputs = plain.predict(x, batch_size=1000, verbose=0)
-    yield "mean_weights", bnn.Predictive(outputs[np.newaxis], bnn.likelihoods.Categorical())
+    yield "mean_weights", reporting.predict_plain(plain, x)
     if args.method == "bayes":
         yield "ensemble", bnn.predict(model, x, args.num_draws, seed=args.seed)
 

@@ -187,7 +187,9 @@ def single_weight(layer: VariationalLayer, index: Sequence[int] = (0, 0), weight
     place = ", ".join(map(str, index))
     axes.set(title=f"{layer.name}, {name}[{place}]", xlabel="Weight", ylabel="Density of the posterior")
     curves = [Line2D([], [], color=BLUE, lw=2, label=f"Posterior, {mean:.3g} ± {stddev:.2g}")]
-    axes.legend(handles=[*curves, Line2D([], [], color=ORANGE, lw=2, ls="--", label="Prior")])
+    curves.append(Line2D([], [], color=ORANGE, lw=2, ls="--", label="Prior"))
+    # Beside the axes: a prior with a narrow part is a spike that a legend would hide.
+    figure.legend(handles=curves, loc="outside lower center", ncols=2)
     return figure
 
 
