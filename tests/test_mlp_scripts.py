@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from script_runs import SCRIPTS, run
 
+import tfp_bnn as bnn
+
 BRIEF = ("--dataset", "mnist_sample", "--units", 20, "--num-validation", 32)
 SCHEDULE = ("--epochs", 2, "--learning-rate", 0.01, "--kl-schedule", "blundell")
 QUALITY = {"error_percent", "nll", "ece"}
@@ -125,15 +127,32 @@ def test_the_bandit_learns_which_mushrooms_to_eat(tmp_path):
     odors = rng.choice(list("anpf"), 200)
     rows = [f"{'e' if odor in 'an' else 'p'},{odor},{rng.choice(list('xyz'))}" for odor in odors]
     (tmp_path / "mushroom.csv").write_text("\n".join(["edibility,odor,cap-shape", *rows]) + "\n")
-    arguments = ("--data-dir", tmp_path, "--agents", "bayes", "greedy-5%", "--seeds", 0, "--plays", 200)
-    result = run("bandit.py", *arguments, "--updates", 16, "--units", 20, "--output-dir", tmp_path / "games")
+    arguments = ("--data-dir", tmp_path, "--plays", 300, "--updates", 32, "--units", 20, "--noise", 0.2)
+    played = ("--agents", "bayes", "--seeds", 1, 3, 4, "--learning-rate", 0.003, "--output-dir", tmp_path / "games")
+    result = run("bandit.py", *arguments, *played)
     assert result.returncode == 0, result.stderr
-    games = {game["agent"]: game for game in json.loads((tmp_path / "games" / "regret.json").read_text())["games"]}
-    regret = np.asarray(games["bayes"]["regret"])
-    assert len(regret) == 200
-    assert regret[-1] - regret[100] < 0.5 * 5 * 100  # an agent that acts at random loses 5 a play
-    assert (np.diff(regret) >= 0).all()
-    assert {"bayes-seed0.json", "greedy-5-seed0.json", "regret.png"} <= {p.name for p in (tmp_path / "games").iterdir()}
+    games = json.loads((tmp_path / "games" / "regret.json").read_text())["games"]
+    # To pass always, or to act at random, loses 2.5 or 5 a play; a game may get stuck, two of three may not.
+    last = [game["regret"][-1] - game["regret"][199] for game in games]
+    assert np.median(last) < 0.8 * 100
+    for game in games:
+        wrong = 15 * np.asarray(game["eaten_poisonous"]) + 5 * np.asarray(game["passed_edible"])
+        np.testing.assert_array_equal(game["regret"], wrong)
+        assert len(game["regret"]) == 300
+    assert {"bayes-seed1.json", "regret.png"} <= {path.name for path in (tmp_path / "games").iterdir()}
+
+
+def test_a_greedy_agent_acts_at_random_as_often_as_it_says(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import bandit
+
+    monkeypatch.setattr("sys.argv", ["bandit.py", "--units", "4"])
+    player = bandit.Player(bandit.AGENTS["greedy-5%"], bandit.parse_arguments(), np.eye(2, dtype="float32"), seed=0)
+    eats = bnn.Predictive(np.array([[[0.0], [1.0]]]), bnn.likelihoods.Normal(scale=1.0))
+    monkeypatch.setattr(bandit.bnn, "predict", lambda *args, **kwargs: eats)
+    passed = np.mean([player.act(0) == bandit.PASS for _ in range(4000)])
+    # Half of the random actions are the other one.
+    assert abs(passed - 0.025) < 5 * np.sqrt(0.025 * 0.975 / 4000)
 
 
 def test_few_images_are_as_many_of_each_class_and_figures_are_written(tmp_path, monkeypatch):
