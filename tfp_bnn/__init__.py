@@ -29,6 +29,7 @@ from tfp_bnn import (  # noqa: E402
     posteriors,
     priors,
 )
+from tfp_bnn.calibration import calibrate_cutoff, calibrate_temperature  # noqa: E402
 from tfp_bnn.conversion import to_deterministic  # noqa: E402
 from tfp_bnn.predictive import Predictive, predict  # noqa: E402
 from tfp_bnn.pruning import WeightCount, count_weights, prune, signal_to_noise  # noqa: E402
@@ -43,6 +44,8 @@ __all__ = [
     "Predictive",
     "PredictiveSummary",
     "WeightCount",
+    "calibrate_cutoff",
+    "calibrate_temperature",
     "callbacks",
     "count_weights",
     "datasets",

@@ -1,15 +1,18 @@
 """Monte Carlo prediction: many draws of the network's weights, and what their outputs say together."""
 
 import numbers
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import scipy.special
 from tqdm import auto as tqdm
 
-from tfp_bnn import drawing
-from tfp_bnn.likelihoods import Likelihood
+from tfp_bnn import decisions, drawing
+from tfp_bnn.likelihoods import Categorical, Likelihood
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Tensor = Any
 
@@ -109,6 +112,100 @@ class Predictive:
     def distribution(self) -> Any:
         """Returns the predictive distribution as a TFP distribution."""
         return self.likelihood.predictive_distribution(keras.ops.convert_to_tensor(self.outputs))
+
+    def at_temperature(self, temperature: float) -> "Predictive":
+        """Returns the predictive distribution with every draw's logits divided by a temperature.
+
+        Args:
+            temperature: positive; above 1 every draw is less sure. See `tfp_bnn.calibrate_temperature`.
+
+        Raises:
+            ValueError: if the likelihood is not `Categorical` or the temperature is not positive and finite.
+        """
+        self._check_classes("at_temperature")
+        if not 0 < temperature < np.inf:
+            raise ValueError(f"`temperature` must be positive and finite. Received: temperature={temperature}")
+        return Predictive(self.outputs / temperature, self.likelihood)
+
+    def decide(
+        self,
+        *,
+        cutoff: float | None = None,
+        coverage: float | None = None,
+        entropy: float | None = None,
+        abstain: int = -1,
+    ) -> np.ndarray:
+        """Returns the likeliest class of each input, or `abstain` where the network is not sure, integers [n].
+
+        What "sure" means is given by exactly one of `cutoff`, `coverage` and `entropy`.
+
+        Args:
+            cutoff: least probability of the likeliest class. See `tfp_bnn.calibrate_cutoff`.
+            coverage: share of these inputs that are classified, the surest ones.
+            entropy: greatest predictive entropy in nats.
+            abstain: what stands for "I do not know"; none of the classes.
+
+        Raises:
+            ValueError: if none or several of the three are given, one is out of range, `abstain` is a class, or the
+                likelihood is not `Categorical`.
+
+        Example:
+
+        >>> from tfp_bnn import likelihoods
+        >>> outputs = np.tile([[3.0, 0.0], [0.2, 0.0]], (50, 1, 1))
+        >>> Predictive(outputs, likelihoods.Categorical()).decide(cutoff=0.9)
+        array([ 0, -1])
+        """
+        self._check_classes("decide")
+        given = {"cutoff": cutoff, "coverage": coverage, "entropy": entropy}
+        given = {name: value for name, value in given.items() if value is not None}
+        if len(given) != 1:
+            raise ValueError(f"Expected exactly one of `cutoff`, `coverage` and `entropy`. Received: {given}")
+        probabilities = self.mean()
+        if cutoff is not None:
+            sure = decisions.sure_by_cutoff(probabilities, cutoff)
+        elif coverage is not None:
+            sure = decisions.sure_by_coverage(probabilities, coverage)
+        else:
+            sure = decisions.sure_by_entropy(self.entropy(), entropy)
+        return decisions.labels_or_abstain(probabilities, sure, abstain)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Returns a table with one row an input.
+
+        Of classes: `label`, the likeliest one, and its `probability`; `entropy` and its two parts, `expected_entropy`
+        (aleatoric) and `mutual_information` (epistemic), in nats; and `p_0`, `p_1`, ... Of other targets: `mean`,
+        `epistemic_stddev` and `aleatoric_stddev`, with `_0`, `_1`, ... behind each if there are several targets.
+        """
+        import pandas as pd
+
+        if isinstance(self.likelihood, Categorical):
+            probabilities = self.mean()
+            summary = {
+                "label": probabilities.argmax(axis=-1),
+                "probability": probabilities.max(axis=-1),
+                "entropy": self.entropy(),
+                "expected_entropy": self.expected_entropy(),
+                "mutual_information": self.mutual_information(),
+            }
+            return pd.DataFrame(summary | {f"p_{label}": column for label, column in enumerate(probabilities.T)})
+        kinds = {
+            "mean": self.mean(),
+            "epistemic_stddev": self.epistemic_stddev(),
+            "aleatoric_stddev": self.aleatoric_stddev(),
+        }
+        targets = kinds["mean"].shape[-1]
+        endings = [""] if targets == 1 else [f"_{target}" for target in range(targets)]
+        columns = {
+            f"{kind}{ending}": values[:, target]
+            for kind, values in kinds.items()
+            for target, ending in enumerate(endings)
+        }
+        return pd.DataFrame(columns)
+
+    def _check_classes(self, method: str) -> None:
+        if not isinstance(self.likelihood, Categorical):
+            raise ValueError(f"`{method}` needs a Categorical likelihood. Received: {self!r}")
 
 
 def predict(

@@ -1,0 +1,99 @@
+"""Decisions: labels where a classifier is sure enough, abstention elsewhere, and tables of predictions."""
+
+import numpy as np
+import pytest
+import scipy.special
+
+import tfp_bnn as bnn
+
+CATEGORICAL = bnn.likelihoods.Categorical()
+PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.05, 0.05, 0.9], [0.5, 0.2, 0.3]])
+
+
+def predictive_of(probabilities, draws=3):
+    logits = np.log(np.asarray(probabilities)).astype("float32")
+    return bnn.Predictive(np.tile(logits, (draws, 1, 1)), CATEGORICAL)
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"cutoff": 0}, [0, 1, 2, 0]),
+        ({"cutoff": 0.6}, [-1, 1, 2, -1]),
+        ({"cutoff": 0.95}, [-1, -1, -1, -1]),
+        ({"coverage": 1}, [0, 1, 2, 0]),
+        ({"coverage": 0.5}, [-1, 1, 2, -1]),
+        ({"coverage": 0.25}, [-1, -1, 2, -1]),
+        ({"coverage": 0.1}, [-1, -1, 2, -1]),
+        ({"coverage": 0.75}, [0, 1, 2, 0]),  # two are equally sure
+        ({"coverage": 0}, [-1, -1, -1, -1]),
+        ({"entropy": 0.7}, [-1, 1, 2, -1]),
+        ({"entropy": np.log(3)}, [0, 1, 2, 0]),
+        ({"cutoff": 0.6, "abstain": 99}, [99, 1, 2, 99]),
+    ],
+)
+def test_the_likeliest_class_is_given_where_the_network_is_sure(how, expected):
+    assert predictive_of(PROBABILITIES).decide(**how).tolist() == expected
+
+
+def test_the_mean_of_the_draws_decides_not_each_of_them():
+    # Each draw is sure; together they are not.
+    outputs = np.array([[[9.0, 0.0]], [[0.0, 9.0]], [[9.0, 0.0]]])
+    predictive = bnn.Predictive(outputs, CATEGORICAL)
+    assert predictive.decide(cutoff=0.7).tolist() == [-1]
+    assert predictive.decide(cutoff=0.6).tolist() == [0]
+    assert predictive.decide(entropy=0.6).tolist() == [-1]
+
+
+@pytest.mark.parametrize(
+    ("how", "received"),
+    [
+        ({}, r"Received: {}"),
+        ({"cutoff": 0.5, "coverage": 0.5}, r"Received: {'cutoff': 0.5, 'coverage': 0.5}"),
+        ({"cutoff": 1.5}, r"Received: cutoff=1.5"),
+        ({"cutoff": float("nan")}, r"Received: cutoff=nan"),
+        ({"coverage": -0.1}, r"Received: coverage=-0.1"),
+        ({"entropy": -1}, r"Received: entropy=-1"),
+        ({"entropy": "low"}, r"Received: entropy='low'"),
+        ({"cutoff": 0.5, "abstain": 2}, r"Received: abstain=2"),
+        ({"cutoff": 0.5, "abstain": 0.5}, r"Received: abstain=0.5"),
+    ],
+)
+def test_what_is_no_decision_gets_one_clear_error(how, received):
+    with pytest.raises(ValueError, match=received):
+        predictive_of(PROBABILITIES).decide(**how)
+
+
+def test_only_classes_are_decided():
+    predictive = bnn.Predictive(np.zeros((3, 2, 1)), bnn.likelihoods.Normal(scale=1.0))
+    with pytest.raises(ValueError, match="Received: Predictive"):
+        predictive.decide(cutoff=0.5)
+    with pytest.raises(ValueError, match="Received: Predictive"):
+        predictive.at_temperature(2.0)
+
+
+# Tables
+
+
+def test_a_table_of_classes_has_a_row_for_each_input():
+    logits = np.random.default_rng(0).normal(scale=2, size=(7, 5, 3)).astype("float32")
+    predictive = bnn.Predictive(logits, CATEGORICAL)
+    table = predictive.to_frame()
+    numbers = ["label", "probability", "entropy", "expected_entropy", "mutual_information"]
+    assert list(table.columns) == [*numbers, "p_0", "p_1", "p_2"]
+    probabilities = scipy.special.softmax(logits.astype("float64"), axis=-1).mean(axis=0)
+    np.testing.assert_allclose(table[["p_0", "p_1", "p_2"]], probabilities, rtol=1e-5)
+    np.testing.assert_array_equal(table["label"], probabilities.argmax(axis=-1))
+    np.testing.assert_allclose(table["probability"], probabilities.max(axis=-1), rtol=1e-5)
+    np.testing.assert_allclose(table["expected_entropy"] + table["mutual_information"], table["entropy"], rtol=1e-5)
+
+
+def test_a_table_of_targets_has_mean_and_both_standard_deviations():
+    outputs = np.random.default_rng(0).normal(size=(7, 5, 4)).astype("float32")
+    one = bnn.Predictive(outputs[..., :2], bnn.likelihoods.Normal()).to_frame()
+    assert list(one.columns) == ["mean", "epistemic_stddev", "aleatoric_stddev"]
+    np.testing.assert_allclose(one["mean"], outputs[..., 0].mean(axis=0), rtol=1e-5, atol=1e-6)
+    two = bnn.Predictive(outputs, bnn.likelihoods.Normal()).to_frame()
+    assert len(two) == 5
+    assert len(two.columns) == 6
+    np.testing.assert_allclose(two["epistemic_stddev_1"], outputs[..., 1].std(axis=0), rtol=1e-5)
