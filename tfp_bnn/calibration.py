@@ -4,8 +4,7 @@ import math
 import numbers
 
 import numpy as np
-import scipy.optimize
-import scipy.stats
+import scipy.special
 
 from tfp_bnn.likelihoods import Categorical
 from tfp_bnn.predictive import Predictive
@@ -71,7 +70,8 @@ def calibrate_cutoff(predictive: Predictive, y: np.ndarray, risk: float = 0.01, 
 def _upper_bounds(mistakes: np.ndarray, trials: np.ndarray, level: float) -> np.ndarray:
     """Returns one-sided Clopper-Pearson bounds of binomial probabilities, each missed with probability `level`."""
     certain = mistakes == trials
-    return np.where(certain, 1.0, scipy.stats.beta.isf(level, mistakes + 1, np.where(certain, 1, trials - mistakes)))
+    bounds = scipy.special.betaincinv(mistakes + 1, np.where(certain, 1, trials - mistakes), 1 - level)
+    return np.where(certain, 1.0, bounds)
 
 
 def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
@@ -101,12 +101,14 @@ def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2, for the mean over weight draws.
     """
+    from scipy import optimize  # Slow to import.
+
     labels = _checked_labels(predictive, y)
 
     def nll(log_temperature: float) -> float:
         return -float(predictive.at_temperature(math.exp(log_temperature)).log_prob(labels).mean(dtype="float64"))
 
-    found = scipy.optimize.minimize_scalar(nll, bounds=_LOG_TEMPERATURES, method="bounded", options={"xatol": 1e-4})
+    found = optimize.minimize_scalar(nll, bounds=_LOG_TEMPERATURES, method="bounded", options={"xatol": 1e-4})
     return math.exp(found.x)
 
 
