@@ -28,7 +28,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, help="stop after so many epochs, if --max-steps does not stop it before")
     parser.add_argument("--max-steps", type=int, default=6000, help="stop after so many training steps")
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam at the start")
+    parser.add_argument(
+        "--lr-schedule", choices=("constant", "cosine"), default="constant", help="cosine: it falls to 0 at the end"
+    )
     parser.add_argument("--viz-every", type=int, default=400, help="training steps between pictures")
     parser.add_argument("--estimator", choices=reporting.ESTIMATORS, default="flipout")
     parser.add_argument("--prior", choices=("normal", "scale-mixture"), default="normal")
@@ -53,7 +56,20 @@ def check_arguments(args: argparse.Namespace) -> None:
     reporting.make_output_directory(args.output_dir)
 
 
-def make_model(args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> keras.Model:
+def steps_in_all(args: argparse.Namespace, num_examples: int) -> int:
+    """Returns after how many steps the training ends."""
+    steps = args.max_steps
+    return min(steps, args.epochs * math.ceil(num_examples / args.batch_size)) if args.epochs else steps
+
+
+def learning_rate(args: argparse.Namespace, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Returns Adam's learning rate, or its schedule over so many steps."""
+    if args.lr_schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(args.learning_rate, steps)
+    return args.learning_rate
+
+
+def make_model(args: argparse.Namespace, dataset: bnn.datasets.Dataset, rate: Any) -> keras.Model:
     """Returns the Bayesian LeNet5, compiled."""
     if args.prior == "scale-mixture":
         prior = bnn.priors.ScaleMixture(sigma_1=1.0, sigma_2=math.exp(-3), pi=0.5, trainable=args.learn_prior)
@@ -66,8 +82,7 @@ def make_model(args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> keras
         prior=prior,
         posterior=bnn.posteriors.MeanFieldNormal(initial_stddev=args.initial_stddev),
     )
-    optimizer = keras.optimizers.Adam(args.learning_rate)
-    model.compile(optimizer, loss=bnn.likelihoods.Categorical(), metrics=["accuracy"])
+    model.compile(keras.optimizers.Adam(rate), loss=bnn.likelihoods.Categorical(), metrics=["accuracy"])
     return model
 
 
@@ -100,10 +115,12 @@ class Pictures:
         reporting.save_figure(figure, self._args.output_dir, f"{name}_{step:05d}", name)
 
 
-def train(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets.Dataset) -> bool:
-    """Trains the model; returns whether it went to the end."""
+def train(args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> tuple[keras.Model, bool]:
+    """Returns the trained model, and whether it was trained to the end."""
     held_out = len(dataset.x_train) // 6 if args.num_validation is None else args.num_validation
     (x_train, y_train), (x_val, y_val) = dataset.split_validation(held_out)
+    rate = learning_rate(args, steps_in_all(args, len(x_train)))
+    model = make_model(args, dataset, rate)
     pictures = Pictures(model, args, x_val, y_val, dataset.class_names)
     done, records = resume(model, args.output_dir)
     steps = max(0, args.max_steps - int(model.optimizer.iterations))
@@ -114,9 +131,7 @@ def train(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets.Da
         bnn.callbacks.KLWeight(num_examples=len(x_train), warmup_epochs=args.warmup_epochs),
         *records,
         # The backup restores the learning rate too.
-        keras.callbacks.LambdaCallback(
-            on_train_begin=lambda logs: setattr(model.optimizer, "learning_rate", args.learning_rate)
-        ),
+        keras.callbacks.LambdaCallback(on_train_begin=lambda logs: setattr(model.optimizer, "learning_rate", rate)),
         bnn.callbacks.EverySteps(args.viz_every, pictures.draw),
         bnn.callbacks.EverySteps(args.max_steps, lambda step: setattr(model, "stop_training", True)),
     ]
@@ -132,7 +147,7 @@ def train(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets.Da
     )
     log.info("wrote %s", reporting.save_model(model, args.output_dir))
     pictures.draw(int(model.optimizer.iterations))
-    return finished
+    return model, finished
 
 
 def evaluate(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets.Dataset) -> dict[str, Any]:
@@ -155,8 +170,7 @@ def main() -> None:
     keras.utils.set_random_seed(args.seed)
     dataset = reporting.load_dataset(args.dataset, args.data_dir)
     devices = reporting.log_devices()
-    model = make_model(args, dataset)
-    finished = train(args, model, dataset)
+    model, finished = train(args, dataset)
     history = read_history(args.output_dir)
     if len(history):
         reporting.save_figure(bnn.plots.training_curves(history), args.output_dir, "curves")

@@ -512,14 +512,14 @@ PREDICTION = (
     ),
     Fault(
         "nats averaged over the dimensions of a target",
-        "likelihoods.py",
+        "likelihoods/independent.py",
         "return ops.sum(log_density, axis=-1)",
         "return ops.mean(log_density, axis=-1)",
         in_file("likelihoods", "test_log_prob_equals_tfp"),
     ),
     Fault(
         "nats of classes averaged over the classes",
-        "likelihoods.py",
+        "likelihoods/categorical.py",
         "return ops.where(valid, log_prob, math.nan)",
         "return ops.where(valid, log_prob / outputs.shape[-1], math.nan)",
         in_file("likelihoods", "test_log_prob_equals_tfp"),

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from script_runs import TRAIN, run
+from script_runs import SCRIPTS, TRAIN, run
 
 LEARNED_PRIOR = ("--prior", "scale-mixture", "--learn-prior")
 
@@ -50,6 +50,21 @@ def test_a_run_is_not_overwritten_but_can_be_resumed(trained):
     assert report["steps"] == 70
     epochs = [row.split(",")[0] for row in (directory / "history.csv").read_text().split()]
     assert epochs == ["epoch", "0", "1", "2"]  # the third one after resuming
+
+
+@pytest.mark.parametrize(("arguments", "steps"), [((), 100), (("--epochs", "2"), 2 * 8), (("--epochs", "99"), 100)])
+def test_the_learning_rate_falls_to_0_where_the_training_ends(arguments, steps, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import train_lenet5
+
+    line = ["train_lenet5.py", "--max-steps", "100", "--lr-schedule", "cosine", "--learning-rate", "0.01", *arguments]
+    monkeypatch.setattr("sys.argv", line)
+    args = train_lenet5.parse_arguments()
+    assert train_lenet5.steps_in_all(args, num_examples=7 * 128 + 1) == steps
+    rate = train_lenet5.learning_rate(args, steps)
+    assert [float(rate(step)) for step in (0, steps // 2, steps)] == pytest.approx([0.01, 0.005, 0], abs=1e-8)
+    args.lr_schedule = "constant"
+    assert train_lenet5.learning_rate(args, steps) == 0.01
 
 
 def test_a_saved_model_can_be_looked_at_again(trained, tmp_path):

@@ -1,0 +1,121 @@
+"""Four ways to a LeNet5 that says how sure it is, of equal cost: Bayesian, plain, MC dropout, deep ensemble."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+import tfp_bnn as bnn
+
+# A training step with Flipout takes about as long as two plain ones (docs/performance.md).
+FLIPOUT_COST = 2
+MEMBERS = 5
+DROPOUT_RATE = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How the networks are trained; `epochs` are those of the plain one."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    prior_scale: float
+    initial_stddev: float
+    warmup_epochs: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A way to train and to predict.
+
+    Args:
+        make: makes one network, not compiled.
+        members: how many networks predict together.
+        share_of_epochs: of the plain network's epochs, those of each member.
+        random: whether predictions are random, so that several are averaged.
+    """
+
+    make: Callable[[Recipe, bnn.datasets.Dataset], keras.Model]
+    members: int = 1
+    share_of_epochs: float = 1.0
+    random: bool = False
+
+
+def bayesian(recipe: Recipe, dataset: bnn.datasets.Dataset) -> keras.Model:
+    """Returns a Flipout LeNet5."""
+    return bnn.models.lenet5(
+        dataset.x_train.shape[1:],
+        len(dataset.class_names),
+        prior=bnn.priors.Normal(scale=recipe.prior_scale),
+        posterior=bnn.posteriors.MeanFieldNormal(recipe.initial_stddev),
+    )
+
+
+def plain(recipe: Recipe, dataset: bnn.datasets.Dataset) -> keras.Model:
+    """Returns a LeNet5 of Keras's layers."""
+    return bnn.to_deterministic(bayesian(recipe, dataset))
+
+
+def with_dropout(recipe: Recipe, dataset: bnn.datasets.Dataset) -> keras.Model:
+    """Returns a LeNet5 whose last layer sees a random half of its inputs, in predictions too."""
+    *hidden, last = plain(recipe, dataset).layers
+    return keras.Sequential([keras.Input(dataset.x_train.shape[1:]), *hidden, MonteCarloDropout(DROPOUT_RATE), last])
+
+
+@keras.saving.register_keras_serializable("tfp_bnn.scripts")
+class MonteCarloDropout(keras.layers.Dropout):
+    """Dropout that also drops in predictions.
+
+    Source: Gal and Ghahramani 2016, "Dropout as a Bayesian Approximation".
+    """
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Drops, whether it is training or not."""
+        return super().call(inputs, training=True)
+
+
+CLASSIFIERS = {
+    "Bayes by Backprop": Classifier(bayesian, share_of_epochs=1 / FLIPOUT_COST, random=True),
+    "plain": Classifier(plain),
+    "MC dropout": Classifier(with_dropout, random=True),
+    "ensemble of 5": Classifier(plain, members=MEMBERS, share_of_epochs=1 / MEMBERS),
+}
+
+
+def train(name: str, recipe: Recipe, dataset: bnn.datasets.Dataset, x: np.ndarray, y: np.ndarray, seed: int) -> list:
+    """Returns the trained networks of a classifier, all of its members."""
+    classifier = CLASSIFIERS[name]
+    models = []
+    for member in range(classifier.members):
+        keras.utils.set_random_seed(1000 * seed + member)
+        model = classifier.make(recipe, dataset)
+        epochs = max(1, round(recipe.epochs * classifier.share_of_epochs))
+        steps = epochs * math.ceil(len(x) / recipe.batch_size)
+        rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
+        model.compile(keras.optimizers.Adam(rate), loss=bnn.likelihoods.Categorical(), metrics=["accuracy"])
+        weighs_kl = bnn.callbacks.KLWeight(len(x), warmup_epochs=min(recipe.warmup_epochs, epochs))
+        callbacks = [weighs_kl] if bnn.layers.variational_layers(model) else []
+        model.fit(x, y, batch_size=recipe.batch_size, epochs=epochs, callbacks=callbacks, verbose=2)
+        models.append(model)
+    return models
+
+
+def predict(name: str, models: Sequence[keras.Model], images: np.ndarray, num_draws: int, seed: int) -> bnn.Predictive:
+    """Returns what a classifier's networks predict together."""
+    if name == "Bayes by Backprop":
+        return bnn.predict(models[0], images, num_draws, seed=seed)
+    keras.utils.set_random_seed(seed)
+    passes = num_draws if CLASSIFIERS[name].random else 1
+    logits = [model.predict(images, batch_size=1000, verbose=0) for model in models for _ in range(passes)]
+    return bnn.Predictive(np.stack(logits), bnn.likelihoods.Categorical())
+
+
+def timed(function: Callable, *args: Any) -> tuple[Any, float]:
+    """Returns what a function returns, and the seconds that it took."""
+    started = time.perf_counter()
+    return function(*args), round(time.perf_counter() - started, 1)
