@@ -118,6 +118,13 @@ EXPERIMENTS = (
         "out_of_distribution.json",
         "roc.png",
     ),
+    Experiment(
+        "selective_risk",
+        "mnist-400-gaussian",
+        "selective_risk.py runs/results/mlp/mnist-400-gaussian-seed0/model.keras --dataset mnist",
+        "selective_risk.json",
+        "selective_risk.png",
+    ),
     Experiment("uci", "uci", "uci.py", "uci.json", "uci.png"),
 )
 
