@@ -24,9 +24,41 @@ def random_outputs(*shape):
     return np.random.default_rng(0).normal(scale=2, size=shape).astype("float32")
 
 
+def random_counts(*shape):
+    return np.random.default_rng(2).poisson(3, size=shape).astype("float32")
+
+
+def reference_of(family, *parameters):
+    """Returns independent distributions of a TFP family over the last axis, in float64."""
+    return tfd.Independent(family(*np.broadcast_arrays(*(np.asarray(p, "float64") for p in parameters))), 1)
+
+
 def reference_normal(loc, scale):
-    loc = np.asarray(loc, "float64")
-    return tfd.Independent(tfd.Normal(loc, np.broadcast_to(scale, loc.shape).astype("float64")), 1)
+    return reference_of(tfd.Normal, loc, scale)
+
+
+def reference_student_t(loc, scale):
+    return reference_of(lambda *parameters: tfd.StudentT(5.0, *parameters), loc, scale)
+
+
+def reference_poisson(log_rate):
+    return reference_of(lambda log_rate: tfd.Poisson(log_rate=log_rate), log_rate)
+
+
+def reference_negative_binomial(log_mean, concentration):
+    def family(log_mean, concentration):
+        return tfd.NegativeBinomial(concentration, logits=log_mean - np.log(concentration))
+
+    return reference_of(family, log_mean, concentration)
+
+
+def reference_mixture(logits, locs, scales):
+    """The parameters are [n, components, targets]."""
+
+    def family(logits, locs, scales):
+        return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), tfd.Normal(locs, scales))
+
+    return reference_of(family, *(np.swapaxes(parameter, 1, 2) for parameter in (logits, locs, scales)))
 
 
 # Each: the likelihood, outputs [n, outputs], targets [n, ...], the same distribution by TFP in float64.
@@ -34,6 +66,8 @@ def cases():
     logits, outputs = random_outputs(N, 4), random_outputs(N, 2)
     targets = np.random.default_rng(1).normal(size=(N, 2)).astype("float32")
     spread = np.logaddexp(0, outputs.astype("float64")) + EPSILON
+    many, counts = random_outputs(N, 3, 2, 2), random_counts(N, 2)  # Of 3 parameters, 2 components and 2 targets.
+    spreads = np.logaddexp(0, many[:, 2].astype("float64")) + EPSILON
     return {
         "categorical": (
             likelihoods.Categorical(),
@@ -60,11 +94,64 @@ def cases():
             targets,
             reference_normal(targets[::-1], spread),
         ),
+        "student t": (likelihoods.StudentT(5.0, 0.3), outputs, targets, reference_student_t(outputs, 0.3)),
+        "student t, predicted scale": (
+            likelihoods.StudentT(5.0),
+            outputs,
+            targets[:, :1],
+            reference_student_t(outputs[:, :1], spread[:, 1:]),
+        ),
+        "laplace": (likelihoods.Laplace(0.3), outputs, targets, reference_of(tfd.Laplace, outputs, 0.3)),
+        "laplace, predicted scale": (
+            likelihoods.Laplace(),
+            outputs,
+            targets[:, :1],
+            reference_of(tfd.Laplace, outputs[:, :1], spread[:, 1:]),
+        ),
+        "bernoulli": (
+            likelihoods.Bernoulli(),
+            outputs,
+            np.sign(counts),
+            reference_of(lambda logits: tfd.Bernoulli(logits=logits), outputs),
+        ),
+        "poisson": (likelihoods.Poisson(), outputs, counts, reference_poisson(outputs)),
+        "poisson, one target": (
+            likelihoods.Poisson(),
+            outputs[:, :1],
+            counts[:, :1],
+            reference_poisson(outputs[:, :1]),
+        ),
+        "negative binomial": (
+            likelihoods.NegativeBinomial(),
+            np.concatenate([targets, outputs], axis=-1),
+            counts,
+            reference_negative_binomial(targets, spread),
+        ),
+        "mixture": (
+            likelihoods.NormalMixture(2),
+            many.reshape(N, -1),
+            targets,
+            reference_mixture(many[:, 0], many[:, 1], spreads),
+        ),
+        "mixture, one target": (
+            likelihoods.NormalMixture(2),
+            many[..., :1].reshape(N, -1),
+            targets[:, :1],
+            reference_mixture(many[:, 0, :, :1], many[:, 1, :, :1], spreads[..., :1]),
+        ),
     }
 
 
-all_cases = pytest.mark.parametrize("case", cases())
-normal_cases = pytest.mark.parametrize("case", [name for name in cases() if "normal" in name])
+def cases_but(*left_out):
+    return pytest.mark.parametrize("case", [name for name in cases() if not any(part in name for part in left_out)])
+
+
+all_cases = cases_but()
+independent_cases = cases_but("categorical")
+cases_of_closed_entropy = cases_but("poisson", "negative binomial", "mixture")
+cases_of_one_target = pytest.mark.parametrize(
+    "case", [name for name in cases() if name.endswith(("categorical", "one target", "predicted scale"))]
+)
 
 
 # Beside TFP
@@ -91,7 +178,7 @@ def test_log_prob_of_many_draws_is_that_of_each(case):
     np.testing.assert_allclose(numpy(log_prob), expected, rtol=1e-5, atol=1e-6)
 
 
-@all_cases
+@cases_of_closed_entropy
 def test_entropy_equals_tfp(case):
     likelihood, outputs, _, reference = cases()[case]
     entropy = numpy(likelihood.entropy(keras.ops.convert_to_tensor(outputs)))
@@ -104,11 +191,11 @@ def test_the_entropy_of_a_certain_class_is_zero_and_that_of_no_knowledge_log_cla
     np.testing.assert_allclose(entropy, [0, 0, math.log(3)], rtol=1e-6)
 
 
-@normal_cases
-def test_mean_and_variance_of_normals_equal_tfp(case):
+@independent_cases
+def test_mean_and_variance_equal_tfp(case):
     likelihood, outputs, _, reference = cases()[case]
     outputs = keras.ops.convert_to_tensor(outputs)
-    np.testing.assert_allclose(numpy(likelihood.mean(outputs)), reference.mean(), rtol=1e-6)
+    np.testing.assert_allclose(numpy(likelihood.mean(outputs)), reference.mean(), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(numpy(likelihood.variance(outputs)), reference.variance(), rtol=1e-5)
 
 
@@ -166,7 +253,7 @@ def test_the_loss_is_the_negative_log_prob(case):
         np.testing.assert_allclose(numpy(loss(y, outputs)), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("case", ["categorical", "normal, one target", "normal, predicted scale"])
+@cases_of_one_target
 def test_flat_targets_and_columns_are_the_same(case):
     likelihood, outputs, y, _ = cases()[case]
     flat, column = y.reshape(N), y.reshape(N, 1)

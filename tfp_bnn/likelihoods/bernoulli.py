@@ -1,0 +1,80 @@
+"""Targets that are 0 or 1."""
+
+import math
+from typing import Any
+
+import keras
+
+from tfp_bnn import _tfp
+from tfp_bnn.likelihoods.independent import IndependentLikelihood
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("tfp_bnn.likelihoods")
+class Bernoulli(IndependentLikelihood):
+    """Targets 0 or 1, `p(y = 1 | outputs) = 1 / (1 + exp(-outputs))`; the outputs are logits, as many as targets.
+
+    Other targets make the loss NaN: compiled code cannot raise.
+
+    Example:
+
+    >>> likelihood = Bernoulli()
+    >>> round(float(likelihood([[1]], [[0.0]])), 4)  # log 2
+    0.6931
+
+    Source: Bishop 2006, "Pattern Recognition and Machine Learning", equation 5.22.
+    """
+
+    _plural = "Bernoulli distributions"
+    _targets_expected = "Targets must be 0 or 1."
+
+    def _allowed(self, y: Tensor) -> Tensor:
+        return (y == 0) | (y == 1)
+
+    def _parameters(self, outputs: Tensor) -> tuple[Tensor]:
+        """Returns the logits."""
+        return (keras.ops.convert_to_tensor(outputs),)
+
+    def _log_densities(self, y: Tensor, logits: Tensor) -> Tensor:
+        log_probs = keras.ops.log_sigmoid((2 * y - 1) * logits)
+        return keras.ops.where(self._allowed(y), log_probs, math.nan)
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        """Returns the probability p of 1."""
+        return keras.ops.sigmoid(outputs)
+
+    def variance(self, outputs: Tensor) -> Tensor:
+        """Returns p (1 - p)."""
+        (logits,) = self._parameters(outputs)
+        return keras.ops.sigmoid(logits) * keras.ops.sigmoid(-logits)
+
+    def entropy(self, outputs: Tensor) -> Tensor:
+        """Returns `-p log p - (1 - p) log(1 - p)` in nats, summed over the targets' dimensions."""
+        ops = keras.ops
+        (logits,) = self._parameters(outputs)
+        # In terms of the less probable value, so that nothing cancels.
+        distance = ops.abs(logits)
+        return ops.sum(ops.softplus(-distance) + distance * ops.sigmoid(-distance), axis=-1)
+
+    def predictive_entropy(self, draws: Tensor) -> Tensor:
+        """Returns the entropy of the mean probability in nats.
+
+        Raises:
+            ValueError: if there is more than one target: draws make targets depend on each other.
+        """
+        ops = keras.ops
+        (logits,) = self._parameters(draws)
+        if logits.shape[-1] != 1:
+            raise ValueError(
+                "The entropy of a mixture of Bernoulli distributions has a closed form for one target only. "
+                f"Received: outputs of shape {tuple(logits.shape)}"
+            )
+        # In terms of the less probable value, so that nothing cancels.
+        rarer = ops.minimum(*(ops.mean(ops.sigmoid(sign * logits), axis=0) for sign in (-1, 1)))
+        # The lower bound makes 0 * log 0 the 0 that it stands for.
+        entropy = -rarer * ops.log(ops.maximum(rarer, 1e-37)) - (1 - rarer) * ops.log1p(-rarer)
+        return ops.squeeze(entropy, axis=-1)
+
+    def _distributions(self, logits: Tensor) -> Any:
+        return _tfp.distributions().Bernoulli(logits=logits)

@@ -1,0 +1,49 @@
+"""Real targets with heavier tails than Gaussian ones."""
+
+import math
+from typing import Any
+
+import keras
+
+from tfp_bnn import _tfp
+from tfp_bnn.likelihoods.location_scale import LocationScale
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("tfp_bnn.likelihoods")
+class Laplace(LocationScale):
+    """Real targets with Laplace noise, `p(y | outputs) = exp(-|y - loc| / scale) / (2 scale)`.
+
+    The loss is the absolute error over the scale: an outlier pulls at loc no more than any other target does. The
+    standard deviation of y is `sqrt(2) scale`.
+
+    With a fixed scale the outputs are loc, as many as targets. With `scale=None` the network predicts the scale too:
+    the first half of the outputs is loc, `softplus` of the second half is the scale.
+
+    Args:
+        scale: mean absolute deviation of the noise in units of y, positive; None: the network predicts it.
+
+    Raises:
+        ValueError: if `scale` is not positive, or if it is None and the number of outputs is odd.
+
+    Example:
+
+    >>> likelihood = Laplace(scale=1.0)
+    >>> round(float(likelihood([[3.0]], [[2.0]])), 4)  # 1 + log 2
+    1.6931
+
+    Source: Kendall and Gal 2017, "What Uncertainties Do We Need in Bayesian Deep Learning for Computer Vision?",
+    equation 5, of the predicted scale.
+    """
+
+    _plural = "Laplace distributions"
+    _log_normalizer = math.log(2)
+    _mean_log_kernel = -1.0
+    _noise_variance = 2.0
+
+    def _log_kernel(self, z: Tensor) -> Tensor:
+        return -keras.ops.abs(z)
+
+    def _distributions(self, loc: Tensor, scale: Tensor) -> Any:
+        return _tfp.distributions().Laplace(loc, scale)

@@ -1,0 +1,48 @@
+"""Real targets with Gaussian noise."""
+
+import math
+from typing import Any
+
+import keras
+
+from tfp_bnn import _tfp
+from tfp_bnn.likelihoods.location_scale import LocationScale
+
+Tensor = Any
+
+HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+@keras.saving.register_keras_serializable("tfp_bnn.likelihoods")
+class Normal(LocationScale):
+    """Real targets with Gaussian noise, `p(y | outputs) = N(y | loc, scale^2)`.
+
+    With a fixed scale the outputs are loc, as many as targets. With `scale=None` the network predicts the scale too:
+    the first half of the outputs is loc, `softplus` of the second half is the scale.
+
+    Args:
+        scale: standard deviation of the noise in units of y, positive; None: the network predicts it.
+
+    Raises:
+        ValueError: if `scale` is not positive, or if it is None and the number of outputs is odd.
+
+    Example:
+
+    >>> likelihood = Normal(scale=1.0)
+    >>> round(float(likelihood([[2.0]], [[2.0]])), 4)  # log(2 pi) / 2
+    0.9189
+
+    Source: Kendall and Gal 2017, "What Uncertainties Do We Need in Bayesian Deep Learning for Computer Vision?",
+    equation 5, of the predicted scale.
+    """
+
+    _plural = "normals"
+    _log_normalizer = HALF_LOG_TWO_PI
+    _mean_log_kernel = -0.5
+    _noise_variance = 1.0
+
+    def _log_kernel(self, z: Tensor) -> Tensor:
+        return -0.5 * keras.ops.square(z)
+
+    def _distributions(self, loc: Tensor, scale: Tensor) -> Any:
+        return _tfp.distributions().Normal(loc, scale)

@@ -1,0 +1,92 @@
+"""Real targets that may lie in one of several places."""
+
+import numbers
+from typing import Any
+
+import keras
+
+from tfp_bnn import _tfp
+from tfp_bnn.likelihoods.independent import IndependentLikelihood, positive
+from tfp_bnn.likelihoods.normal import HALF_LOG_TWO_PI
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("tfp_bnn.likelihoods")
+class NormalMixture(IndependentLikelihood):
+    """Real targets of several modes, `p(y | outputs) = sum_k softmax(logits)_k N(y | loc_k, scale_k^2)`.
+
+    The head of a mixture density network. Each of several targets has a mixture of its own, independent of the others.
+
+    The network has `3 num_components` outputs for each target: all logits, then all locs, then what `softplus` makes
+    the scales. Each of the three has a block for each component, of one output for each target.
+
+    Args:
+        num_components: how many normals each mixture has, at least 1.
+
+    Raises:
+        ValueError: if `num_components` is not an integer of at least 1.
+
+    Example:
+
+    >>> likelihood = NormalMixture(num_components=2)
+    >>> logits, locs, scales = [0.0, 0.0], [-1.0, 1.0], [0.0, 0.0]
+    >>> mean, variance = likelihood.mean([logits + locs + scales]), likelihood.variance([logits + locs + scales])
+    >>> round(float(mean[0, 0]), 4), round(float(variance[0, 0]), 4)  # 0 and 1 + log(2)^2
+    (0.0, 1.4805)
+
+    Source: Bishop 1994, "Mixture Density Networks"; Bishop 2006, "Pattern Recognition and Machine Learning",
+    equations 5.148 (density), 5.158 (mean) and 5.160 (variance). The scales there are exponentials.
+    """
+
+    _plural = "mixtures of normals"
+
+    def __init__(
+        self,
+        num_components: int = 3,
+        name: str = "nll",
+        reduction: str = "sum_over_batch_size",
+        **kwargs: Any,
+    ):
+        super().__init__(name=name, reduction=reduction, **kwargs)
+        if not isinstance(num_components, numbers.Integral) or num_components < 1:
+            raise ValueError(
+                f"`num_components` must be an integer of at least 1. Received: num_components={num_components!r}"
+            )
+        self.num_components = num_components
+
+    def _parameters(self, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns logits, locs and scales, each [..., n, targets, components]."""
+        blocks = self._blocks(outputs, 3 * self.num_components)
+        starts = range(0, len(blocks), self.num_components)
+        logits, locs, scales = (
+            keras.ops.stack(blocks[start : start + self.num_components], axis=-1) for start in starts
+        )
+        return logits, locs, positive(scales)
+
+    def _log_densities(self, y: Tensor, logits: Tensor, locs: Tensor, scales: Tensor) -> Tensor:
+        ops = keras.ops
+        z = (ops.expand_dims(y, -1) - locs) / scales
+        log_normals = -0.5 * ops.square(z) - ops.log(scales) - HALF_LOG_TWO_PI
+        return ops.logsumexp(ops.log_softmax(logits, axis=-1) + log_normals, axis=-1)
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        """Returns the mean of the components' locs."""
+        logits, locs, _ = self._parameters(outputs)
+        return keras.ops.sum(keras.ops.softmax(logits, axis=-1) * locs, axis=-1)
+
+    def variance(self, outputs: Tensor) -> Tensor:
+        """Returns the mean of the components' variances, and the variance of their locs."""
+        ops = keras.ops
+        logits, locs, scales = self._parameters(outputs)
+        weights = ops.softmax(logits, axis=-1)
+        mean = ops.sum(weights * locs, axis=-1, keepdims=True)
+        return ops.sum(weights * (ops.square(scales) + ops.square(locs - mean)), axis=-1)
+
+    def _distributions(self, logits: Tensor, locs: Tensor, scales: Tensor) -> Any:
+        tfd = _tfp.distributions()
+        return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), tfd.Normal(locs, scales))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {**super().get_config(), "num_components": self.num_components}

@@ -1,0 +1,57 @@
+"""Counts of what happens independently."""
+
+import math
+from typing import Any
+
+import keras
+
+from tfp_bnn import _tfp
+from tfp_bnn.likelihoods.counts import CountLikelihood
+from tfp_bnn.stirling import HALF_LOG_TWO_PI, stirling_remainder
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("tfp_bnn.likelihoods")
+class Poisson(CountLikelihood):
+    """Counts, `p(y | outputs) = rate^y exp(-rate) / y!` with `rate = exp(outputs)`; as many outputs as targets.
+
+    Mean and variance are the rate. Targets that are no counts make the loss NaN: compiled code cannot raise. Outputs
+    above 88 make the rate, and the loss, infinite in float32. For large counts, set the initial bias of the last
+    layer to the logarithm of their mean.
+
+    Example:
+
+    >>> likelihood = Poisson()
+    >>> round(float(likelihood([[2]], [[0.0]])), 4)  # 1 + log 2
+    1.6931
+
+    Source: McCullagh and Nelder 1989, "Generalized Linear Models", chapter 6; Loader 2000, "Fast and Accurate
+    Computation of Binomial Probabilities", of how the log-probability is computed.
+    """
+
+    _plural = "Poisson distributions"
+
+    def _parameters(self, outputs: Tensor) -> tuple[Tensor]:
+        """Returns the logarithm of the rate."""
+        return (keras.ops.convert_to_tensor(outputs),)
+
+    def _log_densities(self, y: Tensor, log_rate: Tensor) -> Tensor:
+        ops = keras.ops
+        count = ops.maximum(y, 1.0)
+        log_ratio = log_rate - ops.log(count)
+        best = -stirling_remainder(count) - 0.5 * ops.log(count) - HALF_LOG_TWO_PI
+        half_deviance = count * (ops.expm1(log_ratio) - log_ratio)
+        log_probs = ops.where(y == 0, -ops.exp(log_rate), best - half_deviance)
+        return ops.where(self._allowed(y), log_probs, math.nan)
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        """Returns the rate."""
+        return keras.ops.exp(outputs)
+
+    def variance(self, outputs: Tensor) -> Tensor:
+        """Returns the rate."""
+        return keras.ops.exp(outputs)
+
+    def _distributions(self, log_rate: Tensor) -> Any:
+        return _tfp.distributions().Poisson(log_rate=log_rate)
