@@ -4,18 +4,14 @@ import math
 import warnings
 
 import keras
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot
+from figures import images, no_warning_and_no_trace, of_a_target, of_classes, rendered, rng, texts, titles
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from tfp_bnn import Predictive, layers, likelihoods, plots, posteriors, priors
 from tfp_bnn.plots import weights
-
-rng = np.random.default_rng(0)
 
 
 @pytest.fixture(autouse=True)
@@ -24,38 +20,7 @@ def _same_random_numbers():
     keras.utils.set_random_seed(20_151)
 
 
-@pytest.fixture(autouse=True)
-def _no_warning_and_no_trace():
-    settings = dict(matplotlib.rcParams)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        # Keras's own, when NumPy 2 reads a tensor of TensorFlow.
-        warnings.filterwarnings("ignore", message="__array__ implementation")
-        yield
-    assert pyplot.get_fignums() == []
-    assert dict(matplotlib.rcParams) == settings
-
-
-def rendered(figure):
-    assert isinstance(figure, Figure)
-    figure.draw_without_rendering()
-    return figure
-
-
-def titles(figure):
-    return [axes.get_title() for axes in figure.axes]
-
-
-def texts(holder):
-    return [text.get_text() for text in holder.get_texts()]
-
-
-def of_classes(draws=50, inputs=4, classes=5, scale=2.0):
-    return Predictive(rng.normal(scale=scale, size=(draws, inputs, classes)), likelihoods.Categorical())
-
-
-def of_a_target(draws=50, inputs=30, scale=0.1):
-    return Predictive(rng.normal(size=(draws, inputs, 1)), likelihoods.Normal(scale=scale))
+_no_warning_and_no_trace = pytest.fixture(autouse=True)(no_warning_and_no_trace)
 
 
 # weight_posteriors
@@ -159,10 +124,6 @@ def test_diverged_weights_get_one_clear_error():
 
 
 # predictions
-
-
-def images(count=4, channels=(1,)):
-    return rng.uniform(size=(count, 8, 8, *channels))
 
 
 def test_predictions_have_a_row_for_each_image():

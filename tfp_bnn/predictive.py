@@ -1,6 +1,7 @@
 """Monte Carlo prediction: many draws of the network's weights, and what their outputs say together."""
 
 import numbers
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 import scipy.special
 from tqdm import auto as tqdm
 
-from tfp_bnn import decisions, drawing
+from tfp_bnn import decisions, drawing, mixture_quantiles
 from tfp_bnn.likelihoods import Categorical, Likelihood
 
 if TYPE_CHECKING:
@@ -108,6 +109,19 @@ class Predictive:
         The squares of both standard deviations add up to Var[y | x], by the law of total variance.
         """
         return np.sqrt(_numpy(self.likelihood.variance(self.outputs)).mean(axis=0))
+
+    def quantiles(self, probabilities: Sequence[float]) -> np.ndarray:
+        """Returns the quantiles of the predictive distribution of each target, float64 [probabilities, n, d].
+
+        Of `Normal`, `Laplace` and `StudentT`; `quantiles((0.025, 0.975))` are the ends of the central 95 % interval.
+
+        Args:
+            probabilities: between 0 and 1.
+
+        Raises:
+            ValueError: if the likelihood is another one, or a probability is out of range.
+        """
+        return mixture_quantiles.quantiles(self.outputs, self.likelihood, probabilities)
 
     def distribution(self) -> Any:
         """Returns the predictive distribution as a TFP distribution."""

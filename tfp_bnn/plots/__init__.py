@@ -4,15 +4,28 @@ Every function returns a Matplotlib `Figure` and neither shows nor saves it. A n
 `figure.savefig("name.png")` saves it. pyplot and the settings of other figures are left as they are.
 """
 
+from tfp_bnn.plots.calibration import reliability
 from tfp_bnn.plots.classification import predictions, uncertainty
 from tfp_bnn.plots.curve_fitting import quartiles, regression
+from tfp_bnn.plots.detection import entropy_histograms, roc
+from tfp_bnn.plots.rotated_image import rotation
+from tfp_bnn.plots.selective import accuracy_rejection
+from tfp_bnn.plots.targets import observed
 from tfp_bnn.plots.training import training_curves
+from tfp_bnn.plots.uncertain_images import least_sure
 from tfp_bnn.plots.weights import signal_to_noise, single_weight, weight_densities, weight_posteriors
 
 __all__ = [
+    "accuracy_rejection",
+    "entropy_histograms",
+    "least_sure",
+    "observed",
     "predictions",
     "quartiles",
     "regression",
+    "reliability",
+    "roc",
+    "rotation",
     "signal_to_noise",
     "single_weight",
     "training_curves",

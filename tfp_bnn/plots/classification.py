@@ -2,9 +2,7 @@
 
 import itertools
 import math
-import numbers
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import seaborn
@@ -12,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from tfp_bnn.likelihoods import Categorical
-from tfp_bnn.plots.style import BLUE, DARK, LINES, ORANGE, RED, ShownFigure, column, panels, themed
+from tfp_bnn.drawing import check_counts
+from tfp_bnn.plots.checks import check_all_classes, check_classes, images_of, labels_of, names_of
+from tfp_bnn.plots.pictures import TRUE_CLASS, draw_image
+from tfp_bnn.plots.style import BLUE, DARK, LINES, ShownFigure, panels, themed
 from tfp_bnn.predictive import Predictive
 
-_TRUE_CLASS = {"facecolor": ORANGE, "alpha": 0.25, "lw": 0}
 _MAX_NAMED_CLASSES = 20
 
 
@@ -48,22 +47,24 @@ def predictions(
 
     Example:
 
-    >>> predictive = Predictive(np.zeros((50, 3, 2)), Categorical())
+    >>> from tfp_bnn import likelihoods
+    >>> predictive = Predictive(np.zeros((50, 3, 2)), likelihoods.Categorical())
     >>> figure = predictions(np.zeros((3, 28, 28)), predictive, labels=[0, 1, 1], class_names=["cat", "dog"])
     >>> len(figure.axes)
     9
     """
-    if not isinstance(max_images, numbers.Integral) or max_images < 1:
-        raise ValueError(f"`max_images` must be an integer of at least 1. Received: max_images={max_images!r}")
-    _check_categorical("predictive", predictive)
-    images, labels, names = _checked(images, predictive, labels, class_names)
+    check_counts(max_images=max_images)
+    check_classes("predictive", predictive)
+    images, names = images_of(predictive, images), names_of(predictive, class_names)
+    labels = [None] * len(images) if labels is None else labels_of(predictive, labels).tolist()
     shown = predictive[: int(max_images)]
     draws, mean, stddev = shown.draws, shown.mean(), shown.epistemic_stddev()
     information, entropy = shown.mutual_information(), shown.entropy()
     figure, rows = _rows_of_panels(len(shown), names)
     for row, (picture, each_draw, together) in enumerate(rows):
-        label = labels[row]
-        _draw_image(picture, images[row], names[mean[row].argmax()], None if label is None else names[label])
+        label, likeliest = labels[row], mean[row].argmax()
+        true = None if label is None else names[label]
+        draw_image(picture, images[row], f"predicted {names[likeliest]}", true, wrong=label not in (None, likeliest))
         _draw_each_draw(each_draw, draws[:, row])
         _draw_mean(together, mean[row], stddev[row])
         _finish_panel(each_draw, f"Mutual information {information[row]:.2f} nats", label)
@@ -93,15 +94,13 @@ def uncertainty(named: Mapping[str, Predictive]) -> Figure:
 
     Example:
 
-    >>> sure, unsure = np.array([9.0, 0.0]), np.array([0.0, 0.0])
-    >>> named = {name: Predictive(np.tile(x, (50, 3, 1)), Categorical()) for name, x in (("a", sure), ("b", unsure))}
+    >>> from tfp_bnn import likelihoods
+    >>> logits = np.tile([9.0, 0.0], (50, 3, 1))
+    >>> named = {name: Predictive(x, likelihoods.Categorical()) for name, x in (("a", logits), ("b", 0.1 * logits))}
     >>> [axes.get_title() for axes in uncertainty(named).axes]
     ['Predictive entropy', 'Greatest class probability']
     """
-    if not named:
-        raise ValueError("`named` must have at least one predictive distribution. Received: none")
-    for name, predictive in named.items():
-        _check_categorical(f"named[{name!r}]", predictive)
+    check_all_classes("named", named)
     figure, (entropy, probability) = panels(1, 2, (9, 4), sharey=True)
     for line, (name, predictive) in zip(itertools.cycle(LINES), named.items()):
         style = {**line, "lw": 2, "label": f"{name} ({len(predictive):,})"}
@@ -115,32 +114,6 @@ def uncertainty(named: Mapping[str, Predictive]) -> Figure:
     probability.set(title="Greatest class probability", xlabel="Probability of the likeliest class")
     figure.legend(*entropy.get_legend_handles_labels(), loc="outside lower center", ncols=min(len(named), 4))
     return figure
-
-
-def _check_categorical(name: str, predictive: Any) -> None:
-    if not isinstance(predictive, Predictive) or not isinstance(predictive.likelihood, Categorical):
-        raise ValueError(f"`{name}` must be a Predictive of a Categorical likelihood. Received: {predictive!r}")
-    if not len(predictive):
-        raise ValueError(f"`{name}` must be of at least one input. Received: {predictive!r}")
-
-
-def _checked(
-    images: np.ndarray, predictive: Predictive, labels: np.ndarray | None, class_names: Sequence[str] | None
-) -> tuple[np.ndarray, list[int | None], list[str]]:
-    """Returns images, true classes and names of the classes, if they fit."""
-    _, count, classes = predictive.outputs.shape
-    images = np.asarray(images)
-    if images.ndim < 3 or images.shape[3:] not in ((), (1,), (3,)) or len(images) != count:
-        raise ValueError(
-            f"`images` must be [{count}, height, width], or with 1 or 3 channels last. Received: shape {images.shape}"
-        )
-    names = list(map(str, range(classes) if class_names is None else class_names))
-    if len(names) != classes:
-        raise ValueError(f"`class_names` must name {classes} classes. Received: {len(names)} names")
-    if labels is None:
-        return images, [None] * count, names
-    labels = predictive.likelihood.check_targets(predictive.outputs, column("labels", labels, count))
-    return images, labels.astype(int).tolist(), names
 
 
 def _rows_of_panels(count: int, names: Sequence[str]) -> tuple[Figure, np.ndarray]:
@@ -165,23 +138,6 @@ def _rows_of_panels(count: int, names: Sequence[str]) -> tuple[Figure, np.ndarra
     return figure, rows
 
 
-def _as_picture(image: np.ndarray) -> np.ndarray:
-    """Returns the image with pixels from 0 to 1."""
-    if np.issubdtype(image.dtype, np.integer):
-        return image / 255
-    least, greatest = image.min(), image.max()
-    within = least >= 0 and greatest <= 1
-    return image if within else (image - least) / max(greatest - least, np.finfo("float32").tiny)
-
-
-def _draw_image(axes: Axes, image: np.ndarray, predicted: str, true: str | None) -> None:
-    axes.imshow(_as_picture(image), cmap="gray", vmin=0, vmax=1)
-    axes.set(xticks=[], yticks=[])
-    axes.set_xlabel(f"predicted {predicted}", fontsize="small", color=DARK if true in (None, predicted) else RED)
-    if true is not None:
-        axes.set_title(f"true {true}", fontsize="small", y=1, bbox={**_TRUE_CLASS, "pad": 1.5})
-
-
 def _draw_each_draw(axes: Axes, probabilities: np.ndarray) -> None:
     """Draws [draws, classes] as points, side by side in the order of the draws, in boxes from quartile to quartile."""
     draws, classes = probabilities.shape
@@ -204,4 +160,4 @@ def _finish_panel(axes: Axes, title: str, label: int | None) -> None:
     # A title whose height is given spares Matplotlib a search for it among all ticks.
     axes.set_title(title, fontsize="small", loc="left", y=1)
     if label is not None:
-        axes.axvspan(label - 0.5, label + 0.5, **_TRUE_CLASS, zorder=0)
+        axes.axvspan(label - 0.5, label + 0.5, **TRUE_CLASS, zorder=0)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfp_bnn.likelihoods import Categorical
+from tfp_bnn.plots.checks import check_one_target
 from tfp_bnn.plots.style import BLUE, DARK, ORANGE, column, panels, themed
 from tfp_bnn.predictive import Predictive
 
@@ -45,7 +45,7 @@ def regression(
     >>> figure.axes[0].get_xlabel()
     'x (units of the input)'
     """
-    _check_one_target("predictive", predictive)
+    check_one_target("predictive", predictive)
     x = column("x", x)
     y = column("y", y, len(x))
     x_test = column("x_test", x_test, len(predictive))
@@ -110,7 +110,7 @@ def quartiles(
     y = column("y", y, len(x))
     figure, panel_of = panels(1, len(named), (5 * len(named), 4), sharex=True, sharey=True)
     for axes, (name, predictive) in zip(panel_of, named.items(), strict=True):
-        _check_one_target(f"named[{name!r}]", predictive)
+        check_one_target(f"named[{name!r}]", predictive)
         at = column("x_test", x_test, len(predictive))
         order = np.argsort(at, kind="stable")
         draws = predictive.draws[:, order, 0]
@@ -130,9 +130,3 @@ def quartiles(
     handles = {label: line for axes in panel_of for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
     return figure
-
-
-def _check_one_target(name: str, predictive: Predictive) -> None:
-    real = isinstance(predictive, Predictive) and not isinstance(predictive.likelihood, Categorical)
-    if not real or predictive.mean().shape[1] != 1:
-        raise ValueError(f"`{name}` must be a Predictive of one real target. Received: {predictive!r}")

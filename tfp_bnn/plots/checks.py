@@ -1,0 +1,59 @@
+"""What figures of predictions ask of their arguments."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfp_bnn.likelihoods import Categorical
+from tfp_bnn.plots.style import column
+from tfp_bnn.predictive import Predictive
+
+
+def check_classes(name: str, predictive: Any) -> None:
+    """Raises ValueError if it does not predict the classes of at least one input."""
+    if not isinstance(predictive, Predictive) or not isinstance(predictive.likelihood, Categorical):
+        raise ValueError(f"`{name}` must be a Predictive of a Categorical likelihood. Received: {predictive!r}")
+    if not len(predictive):
+        raise ValueError(f"`{name}` must be of at least one input. Received: {predictive!r}")
+
+
+def check_all_classes(name: str, named: Mapping[str, Predictive]) -> None:
+    """Raises ValueError if there is none, or if one does not predict the classes of at least one input."""
+    if not named:
+        raise ValueError(f"`{name}` must have at least one predictive distribution. Received: none")
+    for key, predictive in named.items():
+        check_classes(f"{name}[{key!r}]", predictive)
+
+
+def check_one_target(name: str, predictive: Any) -> None:
+    """Raises ValueError if it does not predict one real number an input."""
+    real = isinstance(predictive, Predictive) and not isinstance(predictive.likelihood, Categorical)
+    if not real or predictive.mean().shape[1] != 1:
+        raise ValueError(f"`{name}` must be a Predictive of one real target. Received: {predictive!r}")
+
+
+def images_of(predictive: Predictive, images: np.ndarray) -> np.ndarray:
+    """Returns the images as an array; raises ValueError if they are not one for each input."""
+    images = np.asarray(images)
+    if images.ndim < 3 or images.shape[3:] not in ((), (1,), (3,)) or len(images) != len(predictive):
+        raise ValueError(
+            f"`images` must be [{len(predictive)}, height, width], or with 1 or 3 channels last. "
+            f"Received: shape {images.shape}"
+        )
+    return images
+
+
+def labels_of(predictive: Predictive, labels: np.ndarray) -> np.ndarray:
+    """Returns the true classes, integers [n]; raises ValueError if they are not one for each input."""
+    labels = column("labels", labels, len(predictive))
+    return predictive.likelihood.check_targets(predictive.outputs, labels).astype(int)
+
+
+def names_of(predictive: Predictive, class_names: Sequence[str] | None) -> list[str]:
+    """Returns the names of the classes, by default their numbers; raises ValueError if they are not one for each."""
+    classes = predictive.outputs.shape[-1]
+    names = list(map(str, range(classes) if class_names is None else class_names))
+    if len(names) != classes:
+        raise ValueError(f"`class_names` must name {classes} classes. Received: {len(names)} names")
+    return names
