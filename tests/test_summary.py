@@ -11,6 +11,8 @@ STATISTICS = ("mean", "epistemic_stddev", "aleatoric_stddev", "expected_entropy"
 LIKELIHOODS = {
     "Categorical": (bnn.likelihoods.Categorical(), np.array([0, 2, 1, 1, 0])),
     "Normal": (bnn.likelihoods.Normal(scale=0.5), np.linspace(-1, 1, 15).reshape(5, 3)),
+    "NormalMixture": (bnn.likelihoods.NormalMixture(1), np.linspace(-1, 1, 5)),
+    "Poisson": (bnn.likelihoods.Poisson(), np.arange(15).reshape(5, 3)),
 }
 
 
@@ -28,9 +30,19 @@ def test_a_summary_has_the_values_of_the_prediction_with_the_same_seed(name):
     assert summary.num_draws == 70
     assert len(summary) == 5
     np.testing.assert_allclose(summary.log_prob(), predictive.log_prob(y), rtol=1e-5)
-    for statistic in STATISTICS if name == "Categorical" else STATISTICS[:4]:
+    known = {"Categorical": 6, "Normal": 4}.get(name, 3)
+    for statistic in STATISTICS[:known]:
         expected = getattr(predictive, statistic)()
         np.testing.assert_allclose(getattr(summary, statistic)(), expected, rtol=1e-4, atol=1e-6, err_msg=statistic)
+
+
+def test_yes_or_no_has_the_entropies_of_the_prediction():
+    outputs = np.random.default_rng(0).normal(scale=3, size=(70, 5, 1)).astype("float32")
+    likelihood = bnn.likelihoods.Bernoulli()
+    predictive = bnn.Predictive(outputs, likelihood)
+    summary = bnn.PredictiveSummary(average_over_draws(np.split(outputs, 7), likelihood), 70, likelihood)
+    for statistic in STATISTICS:
+        np.testing.assert_allclose(getattr(summary, statistic)(), getattr(predictive, statistic)(), rtol=1e-4)
 
 
 def test_a_small_variance_beside_a_large_mean_is_not_rounded_away():
@@ -46,6 +58,9 @@ def test_what_a_summary_cannot_say_is_an_error():
         normal.log_prob()
     with pytest.raises(ValueError, match=r"Received: likelihood=Normal"):
         normal.entropy()
+    poisson = bnn.summarize(model, x, num_draws=2, likelihood=bnn.likelihoods.Poisson())
+    with pytest.raises(ValueError, match=r"Received: likelihood=Poisson"):
+        poisson.expected_entropy()
 
 
 @pytest.mark.parametrize("y", [np.zeros(3, int), np.int64(0), np.array([0, 3])])

@@ -1,5 +1,6 @@
 """Monte Carlo prediction in the memory of a few draws, however many there are: sums over draws instead of outputs."""
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,7 +23,8 @@ class PredictiveSummary:
 
     Args:
         averages: over draws, of the mean, its variance between draws ("epistemic"), the variance ("aleatoric"), the
-            entropy, and, if targets were given, of their probability ("log_prob", the logarithm).
+            entropy if it has a closed form, and, if targets were given, of their probability ("log_prob", the
+            logarithm).
         num_draws: how many draws.
         likelihood: what turned the network's outputs into distributions.
     """
@@ -51,19 +53,25 @@ class PredictiveSummary:
         return np.sqrt(self._averages["aleatoric"])
 
     def expected_entropy(self) -> np.ndarray:
-        """Returns the mean over draws of the entropy of p(y | x, w) in nats, [n]: the aleatoric part."""
+        """Returns the mean over draws of the entropy of p(y | x, w) in nats, [n]: the aleatoric part.
+
+        Raises:
+            ValueError: if that entropy has no closed form.
+        """
+        if "entropy" not in self._averages:
+            raise ValueError(
+                "The entropy of this likelihood has no closed form; see `epistemic_stddev` and `aleatoric_stddev`. "
+                f"Received: likelihood={type(self.likelihood).__name__}"
+            )
         return self._averages["entropy"]
 
     def entropy(self) -> np.ndarray:
         """Returns the entropy of the predictive distribution in nats, [n]: aleatoric and epistemic together.
 
         Raises:
-            ValueError: for likelihoods other than of classes: their mean does not say it.
+            ValueError: for likelihoods other than of classes or of one yes-or-no target: their mean does not say it.
         """
-        # The logarithms of probabilities are logits.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            outputs = np.log(self.mean())
-        return _numpy(self.likelihood.predictive_entropy(outputs[None].astype("float32")))
+        return _numpy(self.likelihood.entropy_of_mean(keras.ops.convert_to_tensor(self.mean().astype("float32"))))
 
     def mutual_information(self) -> np.ndarray:
         """Returns the mutual information of y and the weights in nats, [n]: the epistemic part."""
@@ -180,8 +188,10 @@ def average_over_draws(
             "shift": means - origin,
             "square": np.square(means - origin),
             "aleatoric": _numpy(likelihood.variance(outputs)),
-            "entropy": _numpy(likelihood.entropy(outputs)),
         }
+        # Not every likelihood has one in closed form.
+        with contextlib.suppress(ValueError):
+            terms["entropy"] = _numpy(likelihood.entropy(outputs))
         for name, draws in terms.items():
             sums[name] = sums.get(name, 0.0) + draws.sum(axis=0, dtype="float64")
         if y is not None:

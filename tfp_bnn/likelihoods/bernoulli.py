@@ -65,13 +65,20 @@ class Bernoulli(IndependentLikelihood):
         """
         ops = keras.ops
         (logits,) = self._parameters(draws)
-        if logits.shape[-1] != 1:
+        return self._entropy_of_rarer(ops.minimum(*(ops.mean(ops.sigmoid(x), axis=0) for x in (logits, -logits))))
+
+    def entropy_of_mean(self, mean: Tensor) -> Tensor:
+        """Returns the entropy of these probabilities of 1 in nats; raises as `predictive_entropy` does."""
+        return self._entropy_of_rarer(keras.ops.minimum(mean, 1 - mean))
+
+    def _entropy_of_rarer(self, rarer: Tensor) -> Tensor:
+        """Returns the entropy in terms of the probability of the less probable value, so that nothing cancels."""
+        ops = keras.ops
+        if rarer.shape[-1] != 1:
             raise ValueError(
                 "The entropy of a mixture of Bernoulli distributions has a closed form for one target only. "
-                f"Received: outputs of shape {tuple(logits.shape)}"
+                f"Received: {rarer.shape[-1]} targets"
             )
-        # In terms of the less probable value, so that nothing cancels.
-        rarer = ops.minimum(*(ops.mean(ops.sigmoid(sign * logits), axis=0) for sign in (-1, 1)))
         # The lower bound makes 0 * log 0 the 0 that it stands for.
         entropy = -rarer * ops.log(ops.maximum(rarer, 1e-37)) - (1 - rarer) * ops.log1p(-rarer)
         return ops.squeeze(entropy, axis=-1)

@@ -74,7 +74,11 @@ class Categorical(Likelihood):
 
     def predictive_entropy(self, draws: Tensor) -> Tensor:
         """Returns the entropy of the mean probabilities in nats."""
-        return self.entropy(keras.ops.log(keras.ops.mean(self.mean(draws), axis=0)))
+        return self.entropy_of_mean(keras.ops.mean(self.mean(draws), axis=0))
+
+    def entropy_of_mean(self, mean: Tensor) -> Tensor:
+        """Returns the entropy of these probabilities in nats."""
+        return self.entropy(keras.ops.log(mean))
 
     def distribution(self, outputs: Tensor) -> Any:
         """Returns `tfd.Categorical(logits=outputs)`."""

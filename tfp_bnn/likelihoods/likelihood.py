@@ -49,6 +49,17 @@ class Likelihood(keras.losses.Loss, abc.ABC):
     def predictive_entropy(self, draws: Tensor) -> Tensor:
         """Returns the entropy of the mean over weight draws of p(y | outputs) in nats, one number an example."""
 
+    def entropy_of_mean(self, mean: Tensor) -> Tensor:
+        """Returns the entropy in nats of the predictive distribution of this mean, E[y], one number an example.
+
+        Raises:
+            ValueError: if the mean of this likelihood's predictive distribution does not say its entropy.
+        """
+        raise ValueError(
+            "The mean says the entropy of classes and of one yes-or-no target only. "
+            f"Received: likelihood={type(self).__name__}"
+        )
+
     @abc.abstractmethod
     def distribution(self, outputs: Tensor) -> Any:
         """Returns p(y | outputs) as a TFP distribution."""

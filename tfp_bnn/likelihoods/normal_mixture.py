@@ -56,36 +56,36 @@ class NormalMixture(IndependentLikelihood):
         self.num_components = num_components
 
     def _parameters(self, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns logits, locs and scales, each [..., n, targets, components]."""
+        """Returns the components' log-weights, locs and scales, each [..., n, targets, components]."""
+        ops = keras.ops
         blocks = self._blocks(outputs, 3 * self.num_components)
         starts = range(0, len(blocks), self.num_components)
-        logits, locs, scales = (
-            keras.ops.stack(blocks[start : start + self.num_components], axis=-1) for start in starts
-        )
-        return logits, locs, positive(scales)
+        logits, locs, scales = (ops.stack(blocks[start : start + self.num_components], axis=-1) for start in starts)
+        # Not `softmax`, which warns of a single component.
+        return ops.log_softmax(logits, axis=-1), locs, positive(scales)
 
-    def _log_densities(self, y: Tensor, logits: Tensor, locs: Tensor, scales: Tensor) -> Tensor:
+    def _log_densities(self, y: Tensor, log_weights: Tensor, locs: Tensor, scales: Tensor) -> Tensor:
         ops = keras.ops
         z = (ops.expand_dims(y, -1) - locs) / scales
         log_normals = -0.5 * ops.square(z) - ops.log(scales) - HALF_LOG_TWO_PI
-        return ops.logsumexp(ops.log_softmax(logits, axis=-1) + log_normals, axis=-1)
+        return ops.logsumexp(log_weights + log_normals, axis=-1)
 
     def mean(self, outputs: Tensor) -> Tensor:
         """Returns the mean of the components' locs."""
-        logits, locs, _ = self._parameters(outputs)
-        return keras.ops.sum(keras.ops.softmax(logits, axis=-1) * locs, axis=-1)
+        log_weights, locs, _ = self._parameters(outputs)
+        return keras.ops.sum(keras.ops.exp(log_weights) * locs, axis=-1)
 
     def variance(self, outputs: Tensor) -> Tensor:
         """Returns the mean of the components' variances, and the variance of their locs."""
         ops = keras.ops
-        logits, locs, scales = self._parameters(outputs)
-        weights = ops.softmax(logits, axis=-1)
+        log_weights, locs, scales = self._parameters(outputs)
+        weights = ops.exp(log_weights)
         mean = ops.sum(weights * locs, axis=-1, keepdims=True)
         return ops.sum(weights * (ops.square(scales) + ops.square(locs - mean)), axis=-1)
 
-    def _distributions(self, logits: Tensor, locs: Tensor, scales: Tensor) -> Any:
+    def _distributions(self, log_weights: Tensor, locs: Tensor, scales: Tensor) -> Any:
         tfd = _tfp.distributions()
-        return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), tfd.Normal(locs, scales))
+        return tfd.MixtureSameFamily(tfd.Categorical(logits=log_weights), tfd.Normal(locs, scales))
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
