@@ -61,6 +61,8 @@ class NormalMixture(IndependentLikelihood):
         blocks = self._blocks(outputs, 3 * self.num_components)
         starts = range(0, len(blocks), self.num_components)
         logits, locs, scales = (ops.stack(blocks[start : start + self.num_components], axis=-1) for start in starts)
+        # Not every kernel of `log_softmax` does so itself; without it large logits cancel.
+        logits = logits - ops.max(logits, axis=-1, keepdims=True)
         # Not `softmax`, which warns of a single component.
         return ops.log_softmax(logits, axis=-1), locs, positive(scales)
 
