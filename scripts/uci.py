@@ -1,0 +1,398 @@
+"""Regression on the UCI sets, 20 splits each: Bayes by Backprop beside MC dropout, both of the same size.
+
+Networks of both methods predict mean and scale of y and take as many steps of Adam. OUTPUT_DIR then holds uci.json,
+uci.png and a JSON file for each set, method and split: those that are there already are not repeated.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import reporting
+import seaborn
+import uci_data
+from learning_loop import compiled_steps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from reporting import ScriptError, log
+from tqdm import auto as tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+import tfp_bnn as bnn
+from tfp_bnn.plots.style import BLUE, DARK, ORANGE, panels, themed
+
+METHODS = {"bayes": "Bayes by Backprop", "dropout": "MC dropout"}
+MEASURES = ("rmse", "log_likelihood", "coverage", "width")
+COLORS = {METHODS["bayes"]: BLUE, METHODS["dropout"]: ORANGE}
+INTERVAL = 0.025, 0.975
+# Which part of the arguments one method alone depends on.
+ONLY_OF = {"bayes": ("initial_stddev",), "dropout": ("dropout_rates", "weight_scale")}
+# Splits on whose validation rows a set's dropout rate is chosen.
+CHOICE_SPLITS = 3
+# Compiled calls of a training; what is warmed up grows from one to the next.
+CALLS = 50
+# Mean test log-likelihood in nats, as others report it.
+LITERATURE = {
+    "bayes": {
+        "boston": -2.64,
+        "concrete": -3.26,
+        "energy": -1.56,
+        "kin8nm": 0.98,
+        "power": -2.94,
+        "wine": -0.97,
+        "yacht": -1.45,
+    },
+    "dropout": {
+        "boston": -2.40,
+        "concrete": -2.93,
+        "energy": -1.21,
+        "kin8nm": 1.14,
+        "power": -2.80,
+        "wine": -0.93,
+        "yacht": -1.25,
+    },
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Returns the command line's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--data-dir", help="directory with uci/NAME.npz; without it TFP_BNN_DATA")
+    parser.add_argument("--sets", nargs="+", choices=uci_data.SETS, default=uci_data.SETS)
+    parser.add_argument("--splits", type=int, nargs="+", default=tuple(range(uci_data.SPLITS)))
+    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=tuple(METHODS))
+    parser.add_argument("--rows", choices=("test", "validation"), default="test", help="what the figures are of")
+    parser.add_argument("--units", type=int, default=50, help="width of each hidden layer")
+    parser.add_argument("--layers", type=int, default=1, help="hidden layers")
+    parser.add_argument("--steps", type=int, default=10_000, help=f"training steps, rounded up to {CALLS}s")
+    parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument("--learning-rate", type=float, default=0.01, help="of Adam at the start; it falls to 0")
+    parser.add_argument(
+        "--warmup", type=float, default=0.75, help="share of the steps over which KL term and varying noise come in"
+    )
+    parser.add_argument("--initial-stddev", type=float, default=0.02, help="posterior standard deviation at the start")
+    parser.add_argument(
+        "--dropout-rates", type=float, nargs="+", default=(0.02, 0.05, 0.1, 0.2), help="each set takes the best of them"
+    )
+    parser.add_argument("--weight-scale", type=float, default=0.5, help="of MC dropout: prior behind its weight decay")
+    parser.add_argument("--num-draws", type=int, default=200, help="draws of a prediction")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random; splits add their numbers")
+    parser.add_argument("--output-dir", type=Path, default=Path("runs/uci"))
+    return parser.parse_args()
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raises ScriptError if an argument is out of range."""
+    reporting.check_at_least_one(args, "units", "layers", "steps", "batch_size", "num_draws")
+    if not all(0 <= split < uci_data.SPLITS for split in args.splits):
+        raise ScriptError(f"--splits must be from 0 to {uci_data.SPLITS - 1}. Received: {args.splits}")
+    if not all(0 < rate < 1 for rate in args.dropout_rates):
+        raise ScriptError(f"--dropout-rates must be between 0 and 1. Received: {args.dropout_rates}")
+    if not 0 < args.warmup <= 1:
+        raise ScriptError(f"--warmup must be above 0 and at most 1. Received: {args.warmup}")
+
+
+# The networks.
+
+
+class VaryingNoise(keras.layers.Layer):
+    """Makes `[loc, a + share * r]` of outputs `[loc, r]`: the second one gives the scale of `likelihoods.Normal`.
+
+    At a share of 0 the noise is the same for all inputs. A network that may vary it from the start explains as noise
+    what it could have learned, and stays there (Seitzer et al. 2022, "On the Pitfalls of Heteroscedastic Uncertainty
+    Estimation with Probabilistic Neural Networks").
+    """
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes a, trained, and the share, which is set from outside."""
+        self.constant = self.add_weight(name="constant", shape=(), initializer="zeros")
+        self.share = self.add_weight(name="share", shape=(), initializer="zeros", trainable=False)
+
+    def call(self, outputs: Any) -> Any:
+        """Returns the outputs, [n, 2]."""
+        loc, varying = keras.ops.split(outputs, 2, axis=-1)
+        return keras.ops.concatenate([loc, self.constant + self.share * varying], axis=-1)
+
+
+def bayesian_network(split: uci_data.Split, args: argparse.Namespace) -> keras.Model:
+    """Returns the network of Bayes by Backprop; its prior is learned."""
+    return bnn.models.mlp(
+        split.x_train.shape[1:],
+        [args.units] * args.layers,
+        num_outputs=2,
+        estimator="local-reparameterization",
+        prior=bnn.priors.ScaleMixture(sigma_1=1.0, sigma_2=0.1, pi=0.5, trainable=True),
+        posterior=bnn.posteriors.MeanFieldNormal(args.initial_stddev),
+    )
+
+
+def dropout_network(split: uci_data.Split, args: argparse.Namespace, rate: float) -> keras.Model:
+    """Returns the network of MC dropout.
+
+    Its weight decay is `-log N(w | 0, weight_scale^2)` in nats, divided by the number of training rows.
+    """
+    weights = {
+        "kernel_initializer": "he_normal",
+        "kernel_regularizer": keras.regularizers.L2(0.5 / (len(split.x_train) * args.weight_scale**2)),
+    }
+    hidden = [
+        layer
+        for _ in range(args.layers)
+        for layer in (keras.layers.Dense(args.units, "relu", **weights), keras.layers.Dropout(rate))
+    ]
+    return keras.Sequential(
+        [keras.Input(split.x_train.shape[1:]), *hidden, keras.layers.Dense(2, **weights)], name="mc_dropout"
+    )
+
+
+def with_noise(network: keras.Model, args: argparse.Namespace) -> keras.Model:
+    """Returns a network of two outputs with its noise, compiled."""
+    model = keras.Sequential([keras.Input(network.input_shape[1:]), network, VaryingNoise()])
+    rate = keras.optimizers.schedules.CosineDecay(args.learning_rate, CALLS * math.ceil(args.steps / CALLS))
+    model.compile(keras.optimizers.Adam(rate), loss=bnn.likelihoods.Normal())
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+# Training and prediction.
+
+
+class Learner:
+    """One method on one set. The splits' networks follow each other in one model, so that it is compiled once.
+
+    Args:
+        make_network: makes the network of a split.
+        args: the command line's.
+    """
+
+    def __init__(self, make_network: Callable[[uci_data.Split, argparse.Namespace], keras.Model], args: Any):
+        self._make_network, self._args = make_network, args
+        self._model = None
+
+    def fit(self, split: uci_data.Split, seed: int) -> None:
+        """Trains a new network on the training rows of a split."""
+        keras.utils.set_random_seed(seed)
+        rng = np.random.default_rng(seed)
+        self._start(with_noise(self._make_network(split, self._args), self._args))
+        num_examples, steps = len(split.x_train), math.ceil(self._args.steps / CALLS)
+        batch_size = min(self._args.batch_size, num_examples)
+        for call in range(CALLS):
+            self._warm_up((call + 1) / (self._args.warmup * CALLS), num_examples)
+            rows = rng.integers(num_examples, size=(steps, batch_size))
+            self._learn(split.x_train[rows], split.y_train[rows])
+
+    def _start(self, new: keras.Model) -> None:
+        if self._model is None:
+            self._model, self._learn = new, compiled_steps(new, lambda x, y: (x, y))
+            return
+        ours, theirs = ([*model.variables, *model.optimizer.variables] for model in (self._model, new))
+        for variable, value in zip(ours, theirs, strict=True):
+            variable.assign(value)
+
+    def _warm_up(self, progress: float, num_examples: int) -> None:
+        share = min(1.0, progress)
+        for layer in bnn.layers.variational_layers(self._model):
+            layer.kl_weight = share / num_examples
+        self._model.layers[-1].share.assign(share)
+
+    def predict(self, x: np.ndarray, seed: int) -> bnn.Predictive:
+        """Returns the predictive distribution of standardised targets."""
+        num_draws = self._args.num_draws
+        if bnn.layers.variational_layers(self._model):
+            return bnn.predict(self._model, x, num_draws, seed=seed, verbose=False)
+        # As in training, each row drops units of its own.
+        outputs = keras.ops.convert_to_numpy(self._model(np.tile(x, (num_draws, 1)), training=True))
+        return bnn.Predictive(outputs.reshape(num_draws, len(x), -1), self._model.loss)
+
+
+def figures(predictive: bnn.Predictive, y: np.ndarray, stddev: float) -> dict[str, float]:
+    """Returns how good a prediction of standardised targets is, in units of y: one is `stddev` of them."""
+    lower, upper = predictive.quantiles(INTERVAL)
+    return {
+        "rmse": stddev * float(np.sqrt(np.square(predictive.mean() - y).mean())),
+        "log_likelihood": float(predictive.log_prob(y).mean()) - math.log(stddev),
+        "coverage": bnn.metrics.coverage(y, lower, upper),
+        "width": stddev * float((upper - lower).mean()),
+    }
+
+
+def measure(learner: Learner, split: uci_data.Split, seed: int) -> dict[str, float]:
+    """Trains a network on a split; returns its figures."""
+    started = time.perf_counter()
+    learner.fit(split, seed)
+    seconds = time.perf_counter() - started
+    found = figures(learner.predict(split.x_test, seed), split.y_test, split.y_stddev)
+    return {**found, "seconds": round(seconds, 1)}
+
+
+# What is there already.
+
+
+def settings(method: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Returns the arguments that figures of a method depend on, besides set and split."""
+    no_settings = {"data_dir", "sets", "splits", "methods", "output_dir"}
+    of_others = {name for other, names in ONLY_OF.items() if other != method for name in names}
+    kept = {name: value for name, value in vars(args).items() if name not in no_settings | of_others}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
+
+
+def read_or_make(
+    path: Path, method: str, args: argparse.Namespace, make: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Returns what a JSON file holds, which is made and written if it is not there."""
+    wanted = settings(method, args)
+    if not path.exists():
+        reporting.write_json({**make(), "settings": wanted}, path)
+    content = json.loads(path.read_text())
+    changed = [name for name, value in wanted.items() if content["settings"].get(name) != value]
+    if changed:
+        raise ScriptError(
+            f"{path} was made with other arguments; name another --output-dir. "
+            f"Received: {', '.join(f'{name}={wanted[name]}' for name in changed)}"
+        )
+    return content
+
+
+def choose_dropout_rate(name: str, data: uci_data.RegressionSet, args: argparse.Namespace) -> dict[str, Any]:
+    """Returns the dropout rate of a set: the best by mean log-likelihood on the validation rows of the first splits."""
+
+    def log_likelihood(rate: float) -> float:
+        learner = Learner(partial(dropout_network, rate=rate), args)
+        splits = [data.split(number, validate=True) for number in range(CHOICE_SPLITS)]
+        found = [measure(learner, split, args.seed + number) for number, split in enumerate(splits)]
+        return float(np.mean([of_split["log_likelihood"] for of_split in found]))
+
+    def make() -> dict[str, Any]:
+        if len(args.dropout_rates) == 1:
+            return {"rate": args.dropout_rates[0]}
+        found = {rate: log_likelihood(rate) for rate in tqdm.tqdm(args.dropout_rates, f"{name}, dropout rates")}
+        return {"rate": max(found, key=found.get), "validation_log_likelihood": found}
+
+    return read_or_make(args.output_dir / f"{name}-dropout-rate.json", "dropout", args, make)
+
+
+def rows_of(
+    name: str, method: str, data: uci_data.RegressionSet, args: argparse.Namespace, bar: tqdm.tqdm
+) -> list[dict[str, Any]]:
+    """Returns a row for each split of a set by one method; trains for those that are not there yet."""
+    if method == "bayes":
+        chosen, make_network = {}, bayesian_network
+    else:
+        rate = choose_dropout_rate(name, data, args)["rate"]
+        chosen, make_network = {"dropout_rate": rate}, partial(dropout_network, rate=rate)
+    learner, rows = Learner(make_network, args), []
+    for number in args.splits:
+
+        def make(number: int = number) -> dict[str, Any]:
+            found = measure(learner, data.split(number, args.rows == "validation"), args.seed + number)
+            return {"set": name, "method": method, "split": number, **found, **chosen}
+
+        rows.append(read_or_make(args.output_dir / f"{name}-{method}-split{number}.json", method, args, make))
+        bar.update()
+    return rows
+
+
+# What comes of it.
+
+
+def summary(rows: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+    """Returns mean and standard error over splits of each measure, by set and method."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for (name, method), group in rows.groupby(["set", "method"], sort=False):
+        means, errors = group[list(MEASURES)].mean(), group[list(MEASURES)].sem(ddof=1)
+        measures = {
+            measure: {"mean": means[measure], "standard_error": errors[measure] if len(group) > 1 else None}
+            for measure in MEASURES
+        }
+        literature = {"log_likelihood_in_literature": LITERATURE[method][name]}
+        found.setdefault(name, {})[method] = {**measures, **literature, "splits": len(group)}
+    return found
+
+
+@themed
+def draw(rows: pd.DataFrame) -> Figure:
+    """Returns a panel for each set, its log-likelihood beside the literature's, and one of the coverage of all sets."""
+    rows = rows.assign(label=rows["method"].map(METHODS))
+    names = list(rows["set"].unique())
+    figure, axes = panels(math.ceil((len(names) + 1) / 4), 4, (13, 3.2 * math.ceil((len(names) + 1) / 4)))
+    for name, panel in zip(names, axes, strict=False):
+        draw_set(panel, rows[rows["set"] == name], name)
+    draw_coverage(axes[len(names)], rows)
+    for panel in axes[len(names) + 1 :]:
+        panel.set_axis_off()
+    return figure
+
+
+def draw_set(panel: Axes, rows: pd.DataFrame, name: str) -> None:
+    """Draws the splits' log-likelihoods, their mean with its standard error, and the mean in the literature."""
+    looks = {"x": "label", "y": "log_likelihood", "hue": "label", "palette": COLORS, "legend": False, "ax": panel}
+    seaborn.stripplot(rows, alpha=0.25, size=4, jitter=0.2, **looks)
+    seaborn.pointplot(rows, errorbar=("se", 1), linestyle="none", capsize=0.15, **looks)
+    for at, method in enumerate(rows["method"].unique()):
+        panel.hlines(LITERATURE[method][name], at - 0.35, at + 0.35, color=DARK, ls="--", lw=1.2, label="literature")
+    panel.set(title=name, xlabel="", ylabel="Log-likelihood (nats)", xlim=(-0.6, rows["method"].nunique() - 0.4))
+    panel.legend(handles=panel.get_legend_handles_labels()[0][-1:])
+
+
+def draw_coverage(panel: Axes, rows: pd.DataFrame) -> None:
+    """Draws the share of targets in their 95 % intervals: the mean over splits, with its standard error."""
+    looks = {"hue": "label", "palette": COLORS, "errorbar": ("se", 1), "linestyle": "none", "ax": panel}
+    # Seaborn cannot set one alone aside.
+    dodge = 0.3 if rows["method"].nunique() > 1 else False
+    seaborn.pointplot(rows, x="set", y="coverage", dodge=dodge, markersize=4, **looks)
+    panel.axhline(INTERVAL[1] - INTERVAL[0], color=DARK, ls="--", lw=1)
+    panel.set(title="Targets in 95 % intervals", xlabel="", ylabel="Coverage")
+    panel.tick_params(axis="x", rotation=45)
+    panel.legend(title=None)
+
+
+def log_table(found: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Logs the means over splits."""
+    for name, methods in found.items():
+        for method, of_method in methods.items():
+            log.info(
+                "%-8s %-17s log-likelihood %6.3f (literature %5.2f), RMSE %7.4f, coverage %.3f",
+                name,
+                METHODS[method],
+                of_method["log_likelihood"]["mean"],
+                of_method["log_likelihood_in_literature"],
+                of_method["rmse"]["mean"],
+                of_method["coverage"]["mean"],
+            )
+
+
+def main() -> None:
+    """Trains what has not been trained, and draws all."""
+    args = parse_arguments()
+    check_arguments(args)
+    sets = {name: uci_data.load(name, args.data_dir) for name in args.sets}
+    reporting.make_output_directory(args.output_dir)
+    devices = reporting.log_devices()
+    rows: list[dict[str, Any]] = []
+    with (
+        logging_redirect_tqdm(),
+        tqdm.tqdm(total=len(sets) * len(args.methods) * len(args.splits), unit="network") as bar,
+    ):
+        for name, data in sets.items():
+            for method in args.methods:
+                bar.set_description(f"{name}, {METHODS[method]}")
+                rows += rows_of(name, method, data, args, bar)
+    rows = [{key: value for key, value in row.items() if key != "settings"} for row in rows]
+    table = pd.DataFrame(rows)
+    found = summary(table)
+    reporting.save_figure(draw(table), args.output_dir, "uci")
+    report = {"summary": found, "rows": rows, **reporting.provenance(args, devices)}
+    reporting.write_json(report, args.output_dir / "uci.json")
+    log_table(found)
+
+
+if __name__ == "__main__":
+    reporting.exit_on_error(main)
