@@ -13,7 +13,7 @@ WIDTHS = {"mnist": (400, 800, 1200), "fashion_mnist": (200, 400, 800)}
 SEEDS = (0, 1, 2)
 QUICK_PRESETS = ("gluon-gaussian", "gluon-mixture")
 METHODS = ("mixture", "wide-mixture", "learned-mixture", "gaussian", "sgd", "dropout")
-OUT_OF_DISTRIBUTION = ("fashion-mnist",)
+OUT_OF_DISTRIBUTION = ("fashion-mnist", "fashion-mnist-small-start")
 PRUNED = ((400, "mixture"), (400, "gaussian"), (1200, "mixture"))
 
 # Test error in percent: of Blundell et al. 2015, table 1, and of the notebooks that followed it.

@@ -10,6 +10,7 @@ Each experiment leaves docs/results/GROUP/NAME.json, with the command, versions 
 import argparse
 import dataclasses
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,7 @@ class Experiment:
         directory = Path("runs") / "results" / self.group / self.name
         if not resume:
             shutil.rmtree(ROOT / directory, ignore_errors=True)
-        script, *arguments = self.command.split()
+        script, *arguments = shlex.split(self.command)
         command = [f"scripts/{script}", *arguments, "--output-dir", str(directory)]
         if resume and script == "train_mlp.py":
             command.append("--resume")
@@ -117,6 +118,14 @@ EXPERIMENTS = (
         "--num-validation 10000",
         "out_of_distribution.json",
         "roc.png",
+    ),
+    Experiment(
+        "out_of_distribution",
+        "fashion-mnist-small-start",
+        "out_of_distribution.py --dataset fashion_mnist --epochs 12 --prior-scale 0.3 --initial-stddev 0.02 "
+        "--num-validation 10000 --networks 'Bayes by Backprop'",
+        "out_of_distribution.json",
+        "entropy.png",
     ),
     Experiment(
         "selective_risk",
