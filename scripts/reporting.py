@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -237,7 +238,7 @@ def provenance(args: argparse.Namespace, devices: Sequence[str]) -> dict[str, An
     backend = [f"KERAS_BACKEND={keras.backend.backend()}"] if keras.backend.backend() != "tensorflow" else []
     return {
         "arguments": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
-        "command": " ".join([*backend, "python", *sys.argv]),
+        "command": " ".join([*backend, "python", shlex.join(sys.argv)]),
         "devices": list(devices),
         "versions": versions(),
     }
