@@ -37,7 +37,8 @@ def test_the_lenet5_program_runs(tmp_path, monkeypatch):
     program = LENET5
     if not has_tfp():
         program = program.replace("predictive.distribution() ", "None ")
-    exec(program.replace("epochs=10", "epochs=2"), names)
+    assert "num_draws=1000" in program
+    exec(program.replace("epochs=10", "epochs=2").replace("num_draws=1000", "num_draws=60"), names)
     assert names["predictive"].draws.shape == (50, 20, 10)
     assert (tmp_path / "lenet5.keras").is_file()
 
