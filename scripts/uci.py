@@ -35,7 +35,9 @@ COLORS = {METHODS["bayes"]: BLUE, METHODS["dropout"]: ORANGE}
 INTERVAL = 0.025, 0.975
 # Which part of the arguments one method alone depends on.
 ONLY_OF = {"bayes": ("initial_stddev",), "dropout": ("dropout_rates", "weight_scale")}
-# Splits on whose validation rows a set's dropout rate is chosen.
+# Normal noise is all too sure of targets that are often the same number; heavier tails bound what that costs.
+LIKELIHOODS = {"normal": bnn.likelihoods.Normal, "student-t": bnn.likelihoods.StudentT}
+# Splits on whose validation rows the likelihood and the dropout rate of a set are chosen.
 CHOICE_SPLITS = 3
 # Compiled calls of a training; what is warmed up grows from one to the next.
 CALLS = 50
@@ -80,6 +82,13 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--initial-stddev", type=float, default=0.02, help="posterior standard deviation at the start")
     parser.add_argument(
+        "--likelihoods",
+        nargs="+",
+        choices=tuple(LIKELIHOODS),
+        default=tuple(LIKELIHOODS),
+        help="each set takes the best of them",
+    )
+    parser.add_argument(
         "--dropout-rates", type=float, nargs="+", default=(0.02, 0.05, 0.1, 0.2), help="each set takes the best of them"
     )
     parser.add_argument("--weight-scale", type=float, default=0.5, help="of MC dropout: prior behind its weight decay")
@@ -104,7 +113,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 class VaryingNoise(keras.layers.Layer):
-    """Makes `[loc, a + share * r]` of outputs `[loc, r]`: the second one gives the scale of `likelihoods.Normal`.
+    """Makes `[loc, a + share * r]` of outputs `[loc, r]`: the second one gives the likelihood's scale.
 
     At a share of 0 the noise is the same for all inputs. A network that may vary it from the start explains as noise
     what it could have learned, and stays there (Seitzer et al. 2022, "On the Pitfalls of Heteroscedastic Uncertainty
@@ -134,7 +143,7 @@ def bayesian_network(split: uci_data.Split, args: argparse.Namespace) -> keras.M
     )
 
 
-def dropout_network(split: uci_data.Split, args: argparse.Namespace, rate: float) -> keras.Model:
+def dropout_network(split: uci_data.Split, args: argparse.Namespace, dropout_rate: float) -> keras.Model:
     """Returns the network of MC dropout.
 
     Its weight decay is `-log N(w | 0, weight_scale^2)` in nats, divided by the number of training rows.
@@ -146,18 +155,21 @@ def dropout_network(split: uci_data.Split, args: argparse.Namespace, rate: float
     hidden = [
         layer
         for _ in range(args.layers)
-        for layer in (keras.layers.Dense(args.units, "relu", **weights), keras.layers.Dropout(rate))
+        for layer in (keras.layers.Dense(args.units, "relu", **weights), keras.layers.Dropout(dropout_rate))
     ]
     return keras.Sequential(
         [keras.Input(split.x_train.shape[1:]), *hidden, keras.layers.Dense(2, **weights)], name="mc_dropout"
     )
 
 
-def with_noise(network: keras.Model, args: argparse.Namespace) -> keras.Model:
+NETWORKS = {"bayes": bayesian_network, "dropout": dropout_network}
+
+
+def with_noise(network: keras.Model, likelihood: str, args: argparse.Namespace) -> keras.Model:
     """Returns a network of two outputs with its noise, compiled."""
     model = keras.Sequential([keras.Input(network.input_shape[1:]), network, VaryingNoise()])
     rate = keras.optimizers.schedules.CosineDecay(args.learning_rate, CALLS * math.ceil(args.steps / CALLS))
-    model.compile(keras.optimizers.Adam(rate), loss=bnn.likelihoods.Normal())
+    model.compile(keras.optimizers.Adam(rate), loss=LIKELIHOODS[likelihood]())
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -169,19 +181,22 @@ class Learner:
     """One method on one set. The splits' networks follow each other in one model, so that it is compiled once.
 
     Args:
-        make_network: makes the network of a split.
+        method: one of METHODS.
         args: the command line's.
+        likelihood: one of LIKELIHOODS.
+        **chosen: what else the method's network takes.
     """
 
-    def __init__(self, make_network: Callable[[uci_data.Split, argparse.Namespace], keras.Model], args: Any):
-        self._make_network, self._args = make_network, args
+    def __init__(self, method: str, args: argparse.Namespace, likelihood: str, **chosen: Any):
+        self._make_network = partial(NETWORKS[method], args=args, **chosen)
+        self._likelihood, self._args = likelihood, args
         self._model = None
 
     def fit(self, split: uci_data.Split, seed: int) -> None:
         """Trains a new network on the training rows of a split."""
         keras.utils.set_random_seed(seed)
         rng = np.random.default_rng(seed)
-        self._start(with_noise(self._make_network(split, self._args), self._args))
+        self._start(with_noise(self._make_network(split), self._likelihood, self._args))
         num_examples, steps = len(split.x_train), math.ceil(self._args.steps / CALLS)
         batch_size = min(self._args.batch_size, num_examples)
         for call in range(CALLS):
@@ -261,34 +276,39 @@ def read_or_make(
     return content
 
 
-def choose_dropout_rate(name: str, data: uci_data.RegressionSet, args: argparse.Namespace) -> dict[str, Any]:
-    """Returns the dropout rate of a set: the best by mean log-likelihood on the validation rows of the first splits."""
+def choices(method: str, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Returns among what a set chooses."""
+    rates = [{"dropout_rate": rate} for rate in args.dropout_rates] if method == "dropout" else [{}]
+    return [{"likelihood": likelihood, **rate} for likelihood in args.likelihoods for rate in rates]
 
-    def log_likelihood(rate: float) -> float:
-        learner = Learner(partial(dropout_network, rate=rate), args)
+
+def choose(name: str, method: str, data: uci_data.RegressionSet, args: argparse.Namespace) -> dict[str, Any]:
+    """Returns a set's choice: the best by mean log-likelihood on the validation rows of the first splits."""
+
+    def log_likelihood(choice: dict[str, Any]) -> float:
+        learner = Learner(method, args, **choice)
         splits = [data.split(number, validate=True) for number in range(CHOICE_SPLITS)]
         found = [measure(learner, split, args.seed + number) for number, split in enumerate(splits)]
         return float(np.mean([of_split["log_likelihood"] for of_split in found]))
 
     def make() -> dict[str, Any]:
-        if len(args.dropout_rates) == 1:
-            return {"rate": args.dropout_rates[0]}
-        found = {rate: log_likelihood(rate) for rate in tqdm.tqdm(args.dropout_rates, f"{name}, dropout rates")}
-        return {"rate": max(found, key=found.get), "validation_log_likelihood": found}
+        candidates = choices(method, args)
+        if len(candidates) == 1:
+            return {"choice": candidates[0]}
+        bar = tqdm.tqdm(candidates, f"{name}, {METHODS[method]}, choices", leave=False)
+        tried = [{**choice, "validation_log_likelihood": log_likelihood(choice)} for choice in bar]
+        best = max(range(len(tried)), key=lambda at: tried[at]["validation_log_likelihood"])
+        return {"choice": candidates[best], "tried": tried}
 
-    return read_or_make(args.output_dir / f"{name}-dropout-rate.json", "dropout", args, make)
+    return read_or_make(args.output_dir / f"{name}-{method}-choice.json", method, args, make)["choice"]
 
 
 def rows_of(
     name: str, method: str, data: uci_data.RegressionSet, args: argparse.Namespace, bar: tqdm.tqdm
 ) -> list[dict[str, Any]]:
     """Returns a row for each split of a set by one method; trains for those that are not there yet."""
-    if method == "bayes":
-        chosen, make_network = {}, bayesian_network
-    else:
-        rate = choose_dropout_rate(name, data, args)["rate"]
-        chosen, make_network = {"dropout_rate": rate}, partial(dropout_network, rate=rate)
-    learner, rows = Learner(make_network, args), []
+    chosen = choose(name, method, data, args)
+    learner, rows = Learner(method, args, **chosen), []
     for number in args.splits:
 
         def make(number: int = number) -> dict[str, Any]:

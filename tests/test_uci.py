@@ -2,7 +2,6 @@
 
 import json
 import re
-from functools import partial
 
 import keras
 import numpy as np
@@ -14,7 +13,7 @@ from script_runs import SCRIPTS
 import tfp_bnn as bnn
 
 BRIEF = ("--sets", "yacht", "--splits", 0, 1, "--steps", 400, "--units", 20, "--num-draws", 20, "--learning-rate", 0.02)
-BRIEF += ("--dropout-rates", 0.05)
+BRIEF += ("--dropout-rates", 0.05, "--likelihoods", "normal")
 NOISE_STDDEV = 0.5
 
 
@@ -70,7 +69,7 @@ def test_both_methods_beat_the_mean_and_their_figures_are_written(finished):
         assert 0 <= row["coverage"] <= 1
         assert row["width"] > 0
     names = {f"yacht-{method}-split{split}.json" for method in ("bayes", "dropout") for split in (0, 1)}
-    assert names | {"yacht-dropout-rate.json", "uci.json", "uci.png"} == {
+    assert names | {"yacht-bayes-choice.json", "yacht-dropout-choice.json", "uci.json", "uci.png"} == {
         path.name for path in (directory / "out").iterdir()
     }
 
@@ -161,7 +160,7 @@ def test_training_rows_alone_standardise_and_validation_rows_are_none_of_the_tes
     np.testing.assert_allclose(distances(everything), distances(arrays["y"][train]), atol=1e-4)
 
 
-def test_a_set_takes_the_dropout_rate_that_is_best_on_validation_rows(tmp_path, monkeypatch):
+def test_a_set_takes_the_likelihood_and_the_dropout_rate_that_are_best_on_validation_rows(tmp_path, monkeypatch):
     import uci
     import uci_data
 
@@ -170,15 +169,18 @@ def test_a_set_takes_the_dropout_rate_that_is_best_on_validation_rows(tmp_path, 
 
     def measure(learner, split, seed):
         tried.append((len(split.x_train), len(split.x_test)))
-        # Of three rates and three splits each: the second rate is best on average, the third on one split.
-        return {"log_likelihood": (-3.0, -3.0, -3.0, -1.0, -2.0, -1.0, -9.0, -9.0, 0.0)[len(tried) - 1]}
+        # Two likelihoods, two rates each, three splits: the third choice is best on average, the last on one split.
+        of_choices = (-3.0, -3.0, -3.0), (-2.0, -2.0, -2.0), (-1.0, -2.0, -1.0), (-9.0, -9.0, 0.0)
+        return {"log_likelihood": of_choices[(len(tried) - 1) // 3][(len(tried) - 1) % 3]}
 
     monkeypatch.setattr(uci, "measure", measure)
-    monkeypatch.setattr("sys.argv", ["uci.py", "--dropout-rates", "0.3", "0.2", "0.1", "--output-dir", str(tmp_path)])
+    monkeypatch.setattr("sys.argv", ["uci.py", "--dropout-rates", "0.3", "0.2", "--output-dir", str(tmp_path)])
     args = uci.parse_arguments()
     for _ in range(2):  # The second time it is read.
-        assert uci.choose_dropout_rate("yacht", data, args)["rate"] == 0.2
-    assert tried == [(128, 32)] * 9
+        chosen = uci.choose("yacht", "dropout", data, args)
+        assert chosen == {"likelihood": "student-t", "dropout_rate": 0.3}
+    assert tried == [(128, 32)] * 12
+    assert uci.choices("bayes", args) == [{"likelihood": "normal"}, {"likelihood": "student-t"}]
 
 
 def test_dropout_drops_other_units_in_each_draw_and_row(tmp_path, monkeypatch):
@@ -188,7 +190,7 @@ def test_dropout_drops_other_units_in_each_draw_and_row(tmp_path, monkeypatch):
     write_data(tmp_path)
     split = uci_data.load("yacht", str(tmp_path)).split(0)
     monkeypatch.setattr("sys.argv", ["uci.py", "--steps", "50", "--num-draws", "10"])
-    learner = uci.Learner(partial(uci.dropout_network, rate=0.5), uci.parse_arguments())
+    learner = uci.Learner("dropout", uci.parse_arguments(), likelihood="normal", dropout_rate=0.5)
     learner.fit(split, seed=0)
     draws = learner.predict(np.tile(split.x_test[:1], (8, 1)), seed=0).outputs[..., 0]
     assert draws.shape == (10, 8)
