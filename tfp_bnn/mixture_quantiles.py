@@ -1,24 +1,23 @@
 """Quantiles of predicted real targets: of a mixture over draws of the weights, so without closed form."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from scipy import special
+from scipy.optimize import elementwise
 
 from tfp_bnn.likelihoods import Laplace, Likelihood, Normal, StudentT
-
-# They leave 1e-12 of the interval.
-_BISECTIONS = 40
 
 
 def quantiles(outputs: np.ndarray, likelihood: Likelihood, probabilities: Sequence[float]) -> np.ndarray:
     """Returns the quantiles of each input's targets, with the noise of the data and the uncertainty of the weights.
 
     The p-quantile is the y with `1/S sum_s P(Y <= y | x, w_s) = p` over draws s of the weights. It lies between the
-    least and the greatest p-quantile of single draws and is found by bisection. Several targets have each their own.
+    least and the greatest p-quantile of single draws; SciPy finds it there. Several targets have each their own.
 
     Args:
         outputs: the network's, [draws, n, outputs], for d targets.
@@ -41,16 +40,18 @@ def quantiles(outputs: np.ndarray, likelihood: Likelihood, probabilities: Sequen
         raise ValueError(f"`probabilities` must be between 0 and 1. Received: probabilities={tuple(probabilities)}")
     cdf, inverse_cdf, noise_variance = _noise(likelihood)
     loc, variance = (_float64(moment(outputs)) for moment in (likelihood.mean, likelihood.variance))
-    scale = np.sqrt(variance / noise_variance)
+    targets = loc.shape[1:]
+    loc, scale = (values.reshape(len(loc), -1) for values in (loc, np.sqrt(variance / noise_variance)))
+
+    def excess(y: np.ndarray, target: np.ndarray, probability: float) -> np.ndarray:
+        return cdf((y - loc[:, target]) / scale[:, target]).mean(axis=0) - probability
 
     def quantile(probability: float) -> np.ndarray:
         of_draws = loc + scale * inverse_cdf(probability)
         low, high = of_draws.min(axis=0), of_draws.max(axis=0)
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            is_below = cdf((middle - loc) / scale).mean(axis=0) < probability
-            low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
-        return (low + high) / 2
+        root = elementwise.find_root(excess, (low, high), args=(np.arange(math.prod(targets)), probability))
+        # Where all draws agree to rounding, the interval may not hold a change of sign.
+        return np.where(root.success, root.x, (low + high) / 2).reshape(targets)
 
     return np.stack([quantile(probability) for probability in probabilities])
 
