@@ -24,6 +24,7 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
+    activation: str
     prior_scale: float
     initial_stddev: float
     warmup_epochs: float
@@ -51,6 +52,7 @@ def bayesian(recipe: Recipe, dataset: bnn.datasets.Dataset) -> keras.Model:
     return bnn.models.lenet5(
         dataset.x_train.shape[1:],
         len(dataset.class_names),
+        activation=recipe.activation,
         prior=bnn.priors.Normal(scale=recipe.prior_scale),
         posterior=bnn.posteriors.MeanFieldNormal(recipe.initial_stddev),
     )

@@ -23,6 +23,7 @@ log = logging.getLogger("tfp_bnn")
 
 NUM_PICTURES = 10
 ESTIMATORS = ("flipout", "reparameterization", "local-reparameterization")
+ACTIVATIONS = ("relu", "tanh")
 
 
 class ScriptError(Exception):
@@ -59,6 +60,11 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-draws", type=int, default=50, help="weight draws of a prediction")
     parser.add_argument("--cutoff", type=float, default=0.5, help="refuse to classify below this probability")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+
+
+def add_activation_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument that chooses what LeNet5's hidden layers end with."""
+    parser.add_argument("--activation", choices=ACTIVATIONS, default="tanh", help="of all layers but the last")
 
 
 def check_at_least_one(args: argparse.Namespace, *names: str) -> None:

@@ -127,7 +127,7 @@ def test_the_bandit_learns_which_mushrooms_to_eat(tmp_path):
     odors = rng.choice(list("anpf"), 200)
     rows = [f"{'e' if odor in 'an' else 'p'},{odor},{rng.choice(list('xyz'))}" for odor in odors]
     (tmp_path / "mushroom.csv").write_text("\n".join(["edibility,odor,cap-shape", *rows]) + "\n")
-    arguments = ("--data-dir", tmp_path, "--plays", 300, "--updates", 32, "--units", 20, "--noise", 0.2)
+    arguments = ("--data-dir", tmp_path, "--plays", 300, "--updates", 32, "--units", 20)
     played = ("--agents", "bayes", "--seeds", 3, 4, "--learning-rate", 0.003, "--output-dir", tmp_path / "games")
     result = run("bandit.py", *arguments, *played)
     assert result.returncode == 0, result.stderr
@@ -142,6 +142,18 @@ def test_the_bandit_learns_which_mushrooms_to_eat(tmp_path):
     assert {"bayes-seed3.json", "regret.png"} <= {path.name for path in (tmp_path / "games").iterdir()}
 
 
+def test_both_heads_expect_the_mean_reward(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import mushroom_agents as agents
+
+    learned = [agents.PROBABILITIES.target(reward) for reward in (-35.0, 0.0, 5.0)]
+    assert learned == [0, 1, 2]
+    # A poisonous mushroom: -35 or 5 with equal chances; then one passed.
+    np.testing.assert_allclose(agents.PROBABILITIES.expected(np.array([[0.5, 0, 0.5], [0, 1, 0]])), [-15, 0])
+    half = (agents.MEAN.target(-35.0) + agents.MEAN.target(5.0)) / 2
+    np.testing.assert_allclose(agents.MEAN.expected(np.array([[half], [agents.MEAN.target(0.0)]])), [-15, 0])
+
+
 def test_a_greedy_agent_acts_at_random_as_often_as_it_says(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import bandit
@@ -149,7 +161,7 @@ def test_a_greedy_agent_acts_at_random_as_often_as_it_says(tmp_path, monkeypatch
     monkeypatch.setattr("sys.argv", ["bandit.py", "--units", "4"])
     player = bandit.Player(bandit.AGENTS["greedy-5%"], bandit.parse_arguments(), np.eye(2, dtype="float32"), seed=0)
     eats = bnn.Predictive(np.array([[[0.0], [1.0]]]), bnn.likelihoods.Normal(scale=1.0))
-    monkeypatch.setattr(bandit.bnn, "predict", lambda *args, **kwargs: eats)
+    monkeypatch.setattr(bnn, "predict", lambda *args, **kwargs: eats)
     passed = np.mean([player.act(0) == bandit.PASS for _ in range(4000)])
     # Half of the random actions are the other one.
     assert abs(passed - 0.025) < 5 * np.sqrt(0.025 * 0.975 / 4000)

@@ -15,6 +15,12 @@ def test_lenet5_has_the_layers_of_tfps_example():
     assert {type(layer).__name__ for layer in bayesian} == {"Conv2DFlipout", "DenseFlipout"}
 
 
+def test_lenet5_has_the_activation_asked_for_in_all_layers_but_the_last():
+    *hidden, last = bnn.layers.variational_layers(bnn.models.lenet5(activation="tanh"))
+    assert {layer.activation for layer in hidden} == {keras.activations.tanh}
+    assert last.activation is keras.activations.linear
+
+
 @pytest.mark.parametrize("estimator", ["flipout", "reparameterization", "local-reparameterization"])
 def test_the_layers_have_the_estimator_and_share_the_prior(estimator):
     prior = bnn.priors.ScaleMixture(1.0, 0.1, 0.5, trainable=True)

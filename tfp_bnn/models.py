@@ -34,6 +34,7 @@ def lenet5(
     input_shape: Sequence[int] = (28, 28, 1),
     num_classes: int = 10,
     *,
+    activation: Any = "relu",
     estimator: str = "flipout",
     prior: priors.Prior | None = None,
     posterior: posteriors.Posterior | None = None,
@@ -45,6 +46,8 @@ def lenet5(
     Args:
         input_shape: (height, width, channels).
         num_classes: number of logits.
+        activation: Keras activation of all layers but the last. "tanh", bounded as LeCun's own was, knows less of
+            images unlike all that it was trained on.
         estimator: "flipout", "reparameterization" or "local-reparameterization".
         prior: prior of all kernels, shared; None stands for `Normal(scale=1.0)`.
         posterior: recipe for their posteriors; None stands for `MeanFieldNormal()`.
@@ -71,13 +74,13 @@ def lenet5(
     return keras.Sequential(
         [
             keras.Input(tuple(input_shape)),
-            convolution(6, 5, padding="same", activation="relu", **bayesian),
+            convolution(6, 5, padding="same", activation=activation, **bayesian),
             keras.layers.MaxPooling2D(2, padding="same"),
-            convolution(16, 5, padding="same", activation="relu", **bayesian),
+            convolution(16, 5, padding="same", activation=activation, **bayesian),
             keras.layers.MaxPooling2D(2, padding="same"),
-            convolution(120, 5, padding="same", activation="relu", **bayesian),
+            convolution(120, 5, padding="same", activation=activation, **bayesian),
             keras.layers.Flatten(),
-            dense(84, "relu", **bayesian),
+            dense(84, activation, **bayesian),
             dense(num_classes, **bayesian),
         ],
         name="bayesian_lenet5",
