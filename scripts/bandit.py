@@ -37,6 +37,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--plays", type=int, default=50_000, help="mushrooms of a game")
     parser.add_argument("--buffer", type=int, default=4096, help="how many of the last plays an agent learns from")
     parser.add_argument("--updates", type=int, default=64, help="training steps after each play")
+    parser.add_argument("--later-updates", type=int, help="the same, once the buffer is full; default: as many")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--units", type=int, default=100, help="width of each of the two hidden layers")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam")
@@ -132,6 +133,8 @@ def main() -> None:
     """Plays the games that have not been played, and draws them all."""
     args = parse_arguments()
     reporting.check_at_least_one(args, "plays", "updates", "batch_size", "units", "buffer")
+    if args.later_updates is None:
+        args.later_updates = args.updates
     if args.buffer % LOOK_EVERY:
         raise ScriptError(f"--buffer must be a multiple of {LOOK_EVERY}. Received: {args.buffer}")
     reporting.make_output_directory(args.output_dir)

@@ -172,4 +172,5 @@ class Player:
         weight = 1 / self._args.buffer if self._heirs.have_inherited else self._args.first_kl / seen
         for layer in self._bayesian_layers:
             layer.kl_weight = weight
-        self._learn(*self._memory.sample((self._args.updates, self._args.batch_size), self._rng))
+        updates = self._args.updates if seen < self._args.buffer else self._args.later_updates
+        self._learn(*self._memory.sample((updates, self._args.batch_size), self._rng))

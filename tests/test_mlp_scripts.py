@@ -127,7 +127,7 @@ def test_the_bandit_learns_which_mushrooms_to_eat(tmp_path):
     odors = rng.choice(list("anpf"), 200)
     rows = [f"{'e' if odor in 'an' else 'p'},{odor},{rng.choice(list('xyz'))}" for odor in odors]
     (tmp_path / "mushroom.csv").write_text("\n".join(["edibility,odor,cap-shape", *rows]) + "\n")
-    arguments = ("--data-dir", tmp_path, "--plays", 300, "--updates", 32, "--units", 20)
+    arguments = ("--data-dir", tmp_path, "--plays", 300, "--updates", 32, "--buffer", 512, "--units", 20)
     played = ("--agents", "bayes", "--seeds", 3, 4, "--learning-rate", 0.003, "--output-dir", tmp_path / "games")
     result = run("bandit.py", *arguments, *played)
     assert result.returncode == 0, result.stderr
