@@ -181,22 +181,27 @@ class Learner:
     """One method on one set. The splits' networks follow each other in one model, so that it is compiled once.
 
     Args:
-        method: one of METHODS.
+        make_network: makes the network of a split, of two outputs.
         args: the command line's.
         likelihood: one of LIKELIHOODS.
-        **chosen: what else the method's network takes.
+        beta: what the KL term counts at the end.
     """
 
-    def __init__(self, method: str, args: argparse.Namespace, likelihood: str, **chosen: Any):
-        self._make_network = partial(NETWORKS[method], args=args, **chosen)
-        self._likelihood, self._args = likelihood, args
+    def __init__(
+        self,
+        make_network: Callable[[uci_data.Split, argparse.Namespace], keras.Model],
+        args: argparse.Namespace,
+        likelihood: str,
+        beta: float = 1.0,
+    ):
+        self._make_network, self._args, self._likelihood, self._beta = make_network, args, likelihood, beta
         self._model = None
 
     def fit(self, split: uci_data.Split, seed: int) -> None:
         """Trains a new network on the training rows of a split."""
         keras.utils.set_random_seed(seed)
         rng = np.random.default_rng(seed)
-        self._start(with_noise(self._make_network(split), self._likelihood, self._args))
+        self._start(with_noise(self._make_network(split, self._args), self._likelihood, self._args))
         num_examples, steps = len(split.x_train), math.ceil(self._args.steps / CALLS)
         batch_size = min(self._args.batch_size, num_examples)
         for call in range(CALLS):
@@ -215,7 +220,7 @@ class Learner:
     def _warm_up(self, progress: float, num_examples: int) -> None:
         share = min(1.0, progress)
         for layer in bnn.layers.variational_layers(self._model):
-            layer.kl_weight = share / num_examples
+            layer.kl_weight = self._beta * share / num_examples
         self._model.layers[-1].share.assign(share)
 
     def predict(self, x: np.ndarray, seed: int) -> bnn.Predictive:
@@ -276,6 +281,11 @@ def read_or_make(
     return content
 
 
+def learner_of(method: str, args: argparse.Namespace, likelihood: str, **chosen: Any) -> Learner:
+    """Returns the learner of a method, with what a set has chosen."""
+    return Learner(partial(NETWORKS[method], **chosen), args, likelihood)
+
+
 def choices(method: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Returns among what a set chooses."""
     rates = [{"dropout_rate": rate} for rate in args.dropout_rates] if method == "dropout" else [{}]
@@ -286,7 +296,7 @@ def choose(name: str, method: str, data: uci_data.RegressionSet, args: argparse.
     """Returns a set's choice: the best by mean log-likelihood on the validation rows of the first splits."""
 
     def log_likelihood(choice: dict[str, Any]) -> float:
-        learner = Learner(method, args, **choice)
+        learner = learner_of(method, args, **choice)
         splits = [data.split(number, validate=True) for number in range(CHOICE_SPLITS)]
         found = [measure(learner, split, args.seed + number) for number, split in enumerate(splits)]
         return float(np.mean([of_split["log_likelihood"] for of_split in found]))
@@ -308,7 +318,7 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """Returns a row for each split of a set by one method; trains for those that are not there yet."""
     chosen = choose(name, method, data, args)
-    learner, rows = Learner(method, args, **chosen), []
+    learner, rows = learner_of(method, args, **chosen), []
     for number in args.splits:
 
         def make(number: int = number) -> dict[str, Any]:

@@ -4,7 +4,12 @@ import sys
 from importlib import util
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
+
+import tfp_bnn as bnn
+from tfp_bnn.noise import Noise
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 RESULTS = {"a": {"seconds": [2.0, 3.0, 8.0]}, "b": {"seconds": [1.0, 1.0, 2.0]}, "c": {"missing": ["c"]}}
@@ -43,3 +48,26 @@ def test_a_missing_peer_is_a_line_of_the_table(compare):
     assert min(measured[compare.OURS]["seconds"]) > 0
     if util.find_spec("blitz") is None:
         assert "| tiny | BLiTZ | not installed: blitz-bayesian-pytorch" in compare.table({"tiny": measured})
+
+
+@pytest.mark.parametrize("kind", ["low rank", "full"])
+def test_dependent_weights_have_the_density_and_the_covariance_that_tfp_says(kind, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import structured_posteriors as structured
+
+    keras.utils.set_random_seed(0)
+    recipe = structured.LowRankNormal(2, 0.3) if kind == "low rank" else structured.FullNormal(0.3)
+    layer = bnn.layers.DenseReparameterization(2, use_bias=False, posterior=recipe, kl_weight=1.0)
+    layer.build((None, 3))
+    for variable in layer.trainable_variables:
+        variable.assign(variable + keras.random.normal(variable.shape, stddev=0.3))
+    posterior = layer.random_weights["kernel"][0].read()
+    tfps, noise = posterior.distribution(), Noise(keras.random.SeedGenerator(0).next)
+    draws = [posterior.sample(noise) for _ in range(4000)]
+    values = np.stack([keras.ops.convert_to_numpy(draw.value).ravel() for draw in draws])
+    log_probs = np.array([float(draw.log_prob) for draw in draws[:50]])
+    expected = keras.ops.convert_to_numpy(tfps.log_prob(keras.ops.convert_to_tensor(values[:50])))
+    np.testing.assert_allclose(log_probs, expected, rtol=1e-4, atol=1e-3)
+    covariance = keras.ops.convert_to_numpy(tfps.covariance())
+    error = np.sqrt((np.outer(*[np.diag(covariance)] * 2) + covariance**2) / len(draws))
+    assert np.max(np.abs(np.cov(values.T) - covariance) / error) < 5

@@ -190,7 +190,7 @@ def test_dropout_drops_other_units_in_each_draw_and_row(tmp_path, monkeypatch):
     write_data(tmp_path)
     split = uci_data.load("yacht", str(tmp_path)).split(0)
     monkeypatch.setattr("sys.argv", ["uci.py", "--steps", "50", "--num-draws", "10"])
-    learner = uci.Learner("dropout", uci.parse_arguments(), likelihood="normal", dropout_rate=0.5)
+    learner = uci.learner_of("dropout", uci.parse_arguments(), likelihood="normal", dropout_rate=0.5)
     learner.fit(split, seed=0)
     draws = learner.predict(np.tile(split.x_test[:1], (8, 1)), seed=0).outputs[..., 0]
     assert draws.shape == (10, 8)

@@ -1,0 +1,118 @@
+"""Measures what richer posteriors, and other changes of the ELBO, bring on the UCI sets.
+
+Run by hand, on Keras's JAX backend: `KERAS_BACKEND=jax python benchmarks/posteriors.py`. It prints a table and writes
+docs/results/posteriors.json.
+
+All are trained as `scripts/uci.py` trains Bayes by Backprop, with Student's t noise, on the training rows of the first
+splits less their validation rows; the figures are means over splits, of the validation rows.
+"""
+
+import argparse
+import json
+import sys
+import time
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from structured_posteriors import FullNormal, LowRankNormal
+from tqdm import auto as tqdm
+
+import tfp_bnn as bnn
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+import uci  # noqa: E402
+import uci_data  # noqa: E402
+
+SETS = ("boston", "concrete", "energy", "yacht")
+INITIAL_STDDEV = 0.02
+
+
+def mlp(split: uci_data.Split, args: argparse.Namespace, estimator: str, posterior: Any) -> keras.Model:
+    """Returns the network of `scripts/uci.py` with another estimator and posterior."""
+    return bnn.models.mlp(
+        split.x_train.shape[1:],
+        [args.units],
+        num_outputs=2,
+        estimator=estimator,
+        prior=bnn.priors.ScaleMixture(sigma_1=1.0, sigma_2=0.1, pi=0.5, trainable=True),
+        posterior=posterior,
+    )
+
+
+def last_layer_alone(split: uci_data.Split, args: argparse.Namespace) -> keras.Model:
+    """Returns the same network with a hidden layer of Keras's."""
+    bayesian = mlp(split, args, "local-reparameterization", bnn.posteriors.MeanFieldNormal(INITIAL_STDDEV))
+    hidden = keras.layers.Dense(args.units, "relu", kernel_initializer="he_normal")
+    return keras.Sequential([keras.Input(split.x_train.shape[1:]), hidden, bayesian.layers[-1]])
+
+
+class Contender(NamedTuple):
+    """What is trained: its network, and what the KL term counts."""
+
+    make_network: Any
+    beta: float = 1.0
+
+
+def contender(estimator: str, posterior: bnn.posteriors.Posterior, beta: float = 1.0) -> Contender:
+    """Returns a network with an estimator and a posterior of all weights."""
+    return Contender(partial(mlp, estimator=estimator, posterior=posterior), beta)
+
+
+MEAN_FIELD = bnn.posteriors.MeanFieldNormal(INITIAL_STDDEV)
+CONTENDERS = {
+    "mean field, local reparameterization": contender("local-reparameterization", MEAN_FIELD),
+    "mean field, reparameterization": contender("reparameterization", MEAN_FIELD),
+    "diagonal and rank 4": contender("reparameterization", LowRankNormal(4, INITIAL_STDDEV)),
+    "full covariance in each layer": contender("reparameterization", FullNormal(INITIAL_STDDEV)),
+    "last layer alone": Contender(last_layer_alone),
+    "mean field, KL term at 0.3": contender("local-reparameterization", MEAN_FIELD, beta=0.3),
+}
+
+
+def measure(name: str, data: uci_data.RegressionSet, args: argparse.Namespace) -> dict[str, float]:
+    """Returns the means over splits of one contender's figures on one set."""
+    make_network, beta = CONTENDERS[name]
+    learner, found = uci.Learner(make_network, args, "student-t", beta), []
+    for number in range(args.num_splits):
+        found.append(uci.measure(learner, data.split(number, validate=True), args.seed + number))
+    means = {figure: float(np.mean([of_split[figure] for of_split in found])) for figure in found[0]}
+    spread = np.std([of_split["log_likelihood"] for of_split in found], ddof=1) / np.sqrt(args.num_splits)
+    return {figure: float(f"{value:.4g}") for figure, value in {**means, "standard_error": spread}.items()}
+
+
+def main() -> None:
+    """Measures all, prints the table, writes the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", help="directory with uci/NAME.npz; without it TFP_BNN_DATA")
+    parser.add_argument("--num-splits", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    own = parser.parse_args()
+    sys.argv = ["uci.py", "--seed", str(own.seed)]
+    args = uci.parse_arguments()
+    args.num_splits = own.num_splits
+    sets = {name: uci_data.load(name, own.data_dir) for name in SETS}
+    started, rows = time.perf_counter(), []
+    for name, contender_name in tqdm.tqdm([(name, other) for name in SETS for other in CONTENDERS]):
+        rows.append({"set": name, "posterior": contender_name, **measure(contender_name, sets[name], args)})
+        row = rows[-1]
+        print(f"{name:10s} {contender_name:38s} {row['log_likelihood']:7.3f} ± {row['standard_error']:.3f}", flush=True)
+    report = {
+        "command": f"KERAS_BACKEND=jax python benchmarks/posteriors.py --num-splits {own.num_splits} --seed {own.seed}",
+        "seed": own.seed,
+        "splits": own.num_splits,
+        "seconds": round(time.perf_counter() - started, 1),
+        "versions": {name: metadata.version(name) for name in ("tfp-bnn", "keras", "jax", "numpy")},
+        "rows": rows,
+    }
+    path = ROOT / "docs" / "results" / "posteriors.json"
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Posteriors whose weights depend on each other, for small layers: measured here, not part of the package.
+
+Both are for layers with the reparameterization estimator: local reparameterization and Flipout need independent
+weights.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from tfp_bnn import _tfp
+from tfp_bnn.noise import Noise
+from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
+from tfp_bnn.softplus import softplus, softplus_inverse
+
+Tensor = Any
+_LOG_TWO_PI = math.log(2 * math.pi)
+
+
+class LowRankWeights(WeightPosterior):
+    """`w = mean + stddev * eps + factor @ z`, eps and z from N(0, 1).
+
+    Args:
+        mean: tensor of the weights' shape, of n weights.
+        stddev: tensor of the same shape.
+        factor: [n, rank].
+    """
+
+    def __init__(self, mean: Tensor, stddev: Tensor, factor: Tensor):
+        self.mean, self.stddev, self.factor = mean, stddev, factor
+
+    def sample(self, noise: Noise) -> WeightSample:
+        """Draws the weights; log q by the matrix determinant lemma and Woodbury's identity."""
+        ops = keras.ops
+        num_weights, rank = self.factor.shape
+        stddev = ops.reshape(self.stddev, (-1,))
+        scaled = self.factor / stddev[:, None]
+        deviation = noise.normal((num_weights,), "float32") + ops.matmul(scaled, noise.normal((rank,), "float32"))
+        capacitance = ops.cholesky(ops.eye(rank) + ops.matmul(ops.transpose(scaled), scaled))
+        projected = ops.solve_triangular(capacitance, ops.matmul(deviation, scaled)[:, None], lower=True)
+        squares = ops.sum(ops.square(deviation)) - ops.sum(ops.square(projected))
+        log_det = ops.sum(ops.log(stddev)) + ops.sum(ops.log(ops.diagonal(capacitance)))
+        log_prob = -0.5 * (squares + num_weights * _LOG_TWO_PI) - log_det
+        return WeightSample(self.mean + ops.reshape(stddev * deviation, self.mean.shape), log_prob)
+
+    def distribution(self) -> Any:
+        """Returns TFP's distribution of the weights as one vector."""
+        loc, diagonal = (keras.ops.reshape(part, (-1,)) for part in (self.mean, self.stddev))
+        return _tfp.distributions().MultivariateNormalDiagPlusLowRankCovariance(
+            loc, keras.ops.square(diagonal), self.factor
+        )
+
+
+class FullWeights(WeightPosterior):
+    """`w = mean + factor @ eps`, eps from N(0, 1), with a lower triangular factor.
+
+    Args:
+        mean: tensor of the weights' shape, of n weights.
+        factor: [n, n], its diagonal positive.
+    """
+
+    def __init__(self, mean: Tensor, factor: Tensor):
+        self.mean, self.factor = mean, factor
+
+    def sample(self, noise: Noise) -> WeightSample:
+        """Draws the weights."""
+        ops = keras.ops
+        num_weights = self.factor.shape[0]
+        eps = noise.normal((num_weights,), "float32")
+        squares = ops.sum(ops.square(eps)) + num_weights * _LOG_TWO_PI
+        log_prob = -0.5 * squares - ops.sum(ops.log(ops.diagonal(self.factor)))
+        return WeightSample(self.mean + ops.reshape(ops.matmul(self.factor, eps), self.mean.shape), log_prob)
+
+    def distribution(self) -> Any:
+        """Returns TFP's distribution of the weights as one vector."""
+        return _tfp.distributions().MultivariateNormalTriL(keras.ops.reshape(self.mean, (-1,)), self.factor)
+
+
+class _Variables(PosteriorVariables):
+    """Means, rhos and a factor, and what a posterior makes of them."""
+
+    def __init__(self, make: Callable[[Tensor, Tensor, Tensor], WeightPosterior], *variables: Any):
+        self._make, self._variables = make, variables
+
+    def read(self) -> WeightPosterior:
+        """Returns the posterior with today's values."""
+        return self._make(*map(keras.ops.convert_to_tensor, self._variables))
+
+
+class LowRankNormal(Posterior):
+    """Independent noise and noise in `rank` directions; at the start these hold a tenth of the variance.
+
+    Args:
+        rank: number of directions.
+        initial_stddev: standard deviation of the independent noise at the start.
+    """
+
+    def __init__(self, rank: int, initial_stddev: float):
+        self.rank, self.initial_stddev = rank, initial_stddev
+
+    def create(self, add_weight: Callable[..., Any], name: str, shape: Sequence[int]) -> _Variables:
+        """Makes means, rhos and directions."""
+        spread = self.initial_stddev / math.sqrt(10 * self.rank)
+        directions = {"initializer": keras.initializers.RandomNormal(stddev=spread), "name": f"{name}_factor"}
+        return _Variables(
+            lambda mean, rho, factor: LowRankWeights(mean, softplus(rho), factor),
+            *_mean_and_rho(add_weight, name, shape, self.initial_stddev),
+            add_weight(shape=(math.prod(shape), self.rank), **directions),
+        )
+
+
+class FullNormal(Posterior):
+    """A covariance between any two weights; at the start they are independent.
+
+    Args:
+        initial_stddev: standard deviation at the start.
+    """
+
+    def __init__(self, initial_stddev: float):
+        self.initial_stddev = initial_stddev
+
+    def create(self, add_weight: Callable[..., Any], name: str, shape: Sequence[int]) -> _Variables:
+        """Makes means, rhos of the diagonal, and what is below it."""
+        num_weights = math.prod(shape)
+
+        def make(mean: Tensor, rho: Tensor, below: Tensor) -> FullWeights:
+            diagonal = softplus(keras.ops.reshape(rho, (-1,)))
+            return FullWeights(mean, keras.ops.tril(below, -1) + keras.ops.diag(diagonal))
+
+        return _Variables(
+            make,
+            *_mean_and_rho(add_weight, name, shape, self.initial_stddev),
+            add_weight(shape=(num_weights, num_weights), initializer="zeros", name=f"{name}_factor"),
+        )
+
+
+def _mean_and_rho(add_weight: Callable[..., Any], name: str, shape: Sequence[int], stddev: float) -> tuple[Any, Any]:
+    rho = keras.initializers.Constant(float(softplus_inverse(stddev)))
+    return (
+        add_weight(name=f"{name}_mean", shape=shape, initializer="he_normal"),
+        add_weight(name=f"{name}_rho", shape=shape, initializer=rho),
+    )
