@@ -64,7 +64,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_activation_argument(parser: argparse.ArgumentParser) -> None:
     """Adds the argument that chooses what LeNet5's hidden layers end with."""
-    parser.add_argument("--activation", choices=ACTIVATIONS, default="tanh", help="of all layers but the last")
+    parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of all layers but the last")
 
 
 def check_at_least_one(args: argparse.Namespace, *names: str) -> None:

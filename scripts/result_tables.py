@@ -194,10 +194,15 @@ def uci_table() -> str:
         error = value["standard_error"]
         return f"{value['mean']:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
+    def noise(result: dict[str, Any], name: str, method: str) -> str:
+        rows = [row for row in result["rows"] if (row["set"], row["method"]) == (name, method)]
+        return rows[0].get("likelihood", "normal")
+
     lines = [
         (
             name,
             method,
+            noise(result, name, method),
             measure(found, "log_likelihood", 2),
             f"{found['log_likelihood_in_literature']:.2f}",
             measure(found, "rmse", 3),
@@ -208,7 +213,42 @@ def uci_table() -> str:
         for name, methods in result["summary"].items()
         for method, found in methods.items()
     ]
-    return table(("set", "method", "log-likelihood", "literature", "RMSE", "coverage", "width", "splits"), lines)
+    header = ("set", "method", "noise", "log-likelihood", "literature", "RMSE", "coverage", "width", "splits")
+    return table(header, lines)
+
+
+def posteriors_table() -> str:
+    """Returns the log-likelihood of validation rows of the UCI sets, a row for each posterior."""
+    path = RESULTS / "posteriors.json"
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    sets, posteriors = (list(dict.fromkeys(row[name] for row in rows)) for name in ("set", "posterior"))
+    found = {(row["set"], row["posterior"]): row for row in rows}
+    lines = []
+    for posterior in posteriors:
+        of_sets = [found[name, posterior] for name in sets]
+        cells = [f"{row['log_likelihood']:.2f} ± {row['standard_error']:.2f}" for row in of_sets]
+        lines.append((posterior, *cells, f"{sum(row['seconds'] for row in of_sets) / len(sets):.1f}"))
+    return table(("posterior", *sets, "seconds a network"), lines)
+
+
+def lenet5_table() -> str:
+    """Returns how LeNet5 does on test and noise images, a row for each data set."""
+    lines = [
+        (
+            result["dataset"],
+            f"{result['steps']:,}",
+            f"{result['seconds'] / 60:.0f}, {result['devices'][0]}",
+            f"{100 * result['heldout']['accuracy']:.2f}",
+            f"{result['heldout']['nll']:.4f}",
+            f"{result['heldout']['ece']:.4f}",
+            *(f"{result[kind]['mean_entropy']:.2f}" for kind in ("heldout", "gaussian_noise", "uniform_noise")),
+            f"`{command_of(result)}`; [JSON](lenet5/{name}.json)",
+        )
+        for name, result in read("lenet5").items()
+    ]
+    header = ("data", "steps", "minutes", "accuracy", "nll", "ECE")
+    entropies = ("entropy of test images", "of Gaussian noise", "of uniform noise")
+    return table((*header, *entropies, "command and results"), lines)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -221,4 +261,6 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"networks-{name}": partial(network_table, name) for name in OUT_OF_DISTRIBUTION},
     **{f"detection-{name}": partial(detection_table, name) for name in OUT_OF_DISTRIBUTION},
     "uci": uci_table,
+    "posteriors": posteriors_table,
+    "lenet5": lenet5_table,
 }

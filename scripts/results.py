@@ -57,7 +57,7 @@ class Experiment:
             shutil.rmtree(ROOT / directory, ignore_errors=True)
         script, *arguments = shlex.split(self.command)
         command = [f"scripts/{script}", *arguments, "--output-dir", str(directory)]
-        if resume and script == "train_mlp.py":
+        if resume and script in ("train_mlp.py", "train_lenet5.py"):
             command.append("--resume")
         log.info("%s/%s: python %s", self.group, self.name, " ".join(command))
         if subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode:
@@ -111,19 +111,29 @@ EXPERIMENTS = (
         "small_data.json",
         "small_data.png",
     ),
+    *(
+        Experiment(
+            "lenet5",
+            dataset.replace("_", "-"),
+            f"train_lenet5.py --dataset {dataset} --max-steps 8000 --activation {activation} --prior-scale 0.3 "
+            "--initial-stddev 0.02 --lr-schedule cosine --num-validation 10000",
+            draws="uncertainty.png",
+        )
+        for dataset, activation in (("mnist", "relu"), ("fashion_mnist", "tanh"))
+    ),
     Experiment(
         "out_of_distribution",
         "fashion-mnist",
-        "out_of_distribution.py --dataset fashion_mnist --epochs 12 --prior-scale 1 --initial-stddev 0.05 "
-        "--num-validation 10000",
+        "out_of_distribution.py --dataset fashion_mnist --epochs 12 --prior-scale 1 "
+        "--initial-stddev 0.05 --num-validation 10000",
         "out_of_distribution.json",
         "roc.png",
     ),
     Experiment(
         "out_of_distribution",
         "fashion-mnist-small-start",
-        "out_of_distribution.py --dataset fashion_mnist --epochs 12 --prior-scale 0.3 --initial-stddev 0.02 "
-        "--num-validation 10000 --networks 'Bayes by Backprop'",
+        "out_of_distribution.py --dataset fashion_mnist --epochs 12 --prior-scale 0.3 "
+        "--initial-stddev 0.02 --num-validation 10000 --networks 'Bayes by Backprop'",
         "out_of_distribution.json",
         "entropy.png",
     ),
