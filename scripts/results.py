@@ -115,8 +115,8 @@ EXPERIMENTS = (
         Experiment(
             "lenet5",
             dataset.replace("_", "-"),
-            f"train_lenet5.py --dataset {dataset} --max-steps 8000 --activation {activation} --prior-scale 0.3 "
-            "--initial-stddev 0.02 --lr-schedule cosine --num-validation 10000",
+            f"train_lenet5.py --dataset {dataset} --activation {activation} --prior-scale 0.3 "
+            "--initial-stddev 0.007 --lr-schedule cosine --num-validation 10000",
             draws="uncertainty.png",
         )
         for dataset, activation in (("mnist", "relu"), ("fashion_mnist", "tanh"))
