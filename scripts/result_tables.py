@@ -117,13 +117,20 @@ def pruning_table(name: str) -> str:
 
 
 def bandit_table() -> str:
-    """Returns the regret of each agent at the end."""
+    """Returns the regret of each agent at the end, the longest games first."""
+    results = sorted(read("bandit").items(), key=lambda item: -item[1]["arguments"]["plays"])
     lines = [
-        (agent, found["seeds"], f"{result['arguments']['plays']:,}", *(f"{value:,.0f}" for value in quartiles(found)))
-        for result in read("bandit").values()
+        (
+            agent,
+            found["seeds"],
+            f"{result['arguments']['plays']:,}",
+            *(f"{value:,.0f}" for value in quartiles(found)),
+            f"[{name}](bandit/{name}.json)",
+        )
+        for name, result in results
         for agent, found in result["regret"].items()
     ]
-    return table(("agent", "seeds", "plays", "lower quartile", "median regret", "upper quartile"), lines)
+    return table(("agent", "seeds", "plays", "lower quartile", "median regret", "upper quartile", "results"), lines)
 
 
 def quartiles(found: dict[str, Any]) -> tuple[float, float, float]:
