@@ -355,6 +355,8 @@ def draw(rows: pd.DataFrame) -> Figure:
     figure, axes = panels(math.ceil((len(names) + 1) / 4), 4, (13, 3.2 * math.ceil((len(names) + 1) / 4)))
     for name, panel in zip(names, axes, strict=False):
         draw_set(panel, rows[rows["set"] == name], name)
+    # Elsewhere it would lie over a line.
+    axes[0].legend(handles=axes[0].get_legend_handles_labels()[0][-1:])
     draw_coverage(axes[len(names)], rows)
     for panel in axes[len(names) + 1 :]:
         panel.set_axis_off()
@@ -369,7 +371,6 @@ def draw_set(panel: Axes, rows: pd.DataFrame, name: str) -> None:
     for at, method in enumerate(rows["method"].unique()):
         panel.hlines(LITERATURE[method][name], at - 0.35, at + 0.35, color=DARK, ls="--", lw=1.2, label="literature")
     panel.set(title=name, xlabel="", ylabel="Log-likelihood (nats)", xlim=(-0.6, rows["method"].nunique() - 0.4))
-    panel.legend(handles=panel.get_legend_handles_labels()[0][-1:])
 
 
 def draw_coverage(panel: Axes, rows: pd.DataFrame) -> None:
