@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 import uci  # noqa: E402
 import uci_data  # noqa: E402
+import uci_learning  # noqa: E402
 
 SETS = ("concrete", "energy", "yacht")
 INITIAL_STDDEV = 0.02
@@ -77,9 +78,9 @@ CONTENDERS = {
 def measure(name: str, data: uci_data.RegressionSet, args: argparse.Namespace) -> dict[str, float]:
     """Returns the means over splits of one contender's figures on one set."""
     make_network, beta = CONTENDERS[name]
-    learner, found = uci.Learner(make_network, args, "student-t", beta), []
+    learner, found = uci_learning.Learner(make_network, args, "student-t", beta), []
     for number in range(args.num_splits):
-        found.append(uci.measure(learner, data.split(number, validate=True), args.seed + number))
+        found.append(uci_learning.measure(learner, data.split(number, validate=True), args.seed + number))
     means = {figure: float(np.mean([of_split[figure] for of_split in found])) for figure in found[0]}
     spread = np.std([of_split["log_likelihood"] for of_split in found], ddof=1) / np.sqrt(args.num_splits)
     return {figure: float(f"{value:.4g}") for figure, value in {**means, "standard_error": spread}.items()}
