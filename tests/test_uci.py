@@ -217,9 +217,9 @@ def test_figures_of_a_known_mixture_are_those_of_its_formulas():
 
 
 def test_noise_that_may_not_vary_yet_is_the_same_everywhere():
-    import uci
+    import uci_learning
 
-    layer = uci.VaryingNoise()
+    layer = uci_learning.VaryingNoise()
     outputs = np.array([[1.0, 2.0], [3.0, 5.0]], "float32")
     np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(outputs)), [[1, 0], [3, 0]])
     layer.constant.assign(0.5)
