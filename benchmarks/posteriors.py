@@ -90,7 +90,7 @@ def main() -> None:
     """Measures all, prints the table, writes the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", help="directory with uci/NAME.npz; without it TFP_BNN_DATA")
-    parser.add_argument("--num-splits", type=int, default=5)
+    parser.add_argument("--num-splits", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     own = parser.parse_args()
     sys.argv = ["uci.py", "--seed", str(own.seed)]

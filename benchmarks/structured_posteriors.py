@@ -102,12 +102,16 @@ class LowRankNormal(Posterior):
 
     def create(self, add_weight: Callable[..., Any], name: str, shape: Sequence[int]) -> _Variables:
         """Makes means, rhos and directions."""
-        spread = self.initial_stddev / math.sqrt(10 * self.rank)
-        directions = {"initializer": keras.initializers.RandomNormal(stddev=spread), "name": f"{name}_factor"}
+        start = keras.initializers.RandomNormal(stddev=1 / math.sqrt(10 * self.rank))
+
+        # In units of the noise at the start, so that an optimizer's steps are small beside it.
+        def make(mean: Tensor, rho: Tensor, directions: Tensor) -> LowRankWeights:
+            return LowRankWeights(mean, softplus(rho), self.initial_stddev * directions)
+
         return _Variables(
-            lambda mean, rho, factor: LowRankWeights(mean, softplus(rho), factor),
+            make,
             *_mean_and_rho(add_weight, name, shape, self.initial_stddev),
-            add_weight(shape=(math.prod(shape), self.rank), **directions),
+            add_weight(shape=(math.prod(shape), self.rank), initializer=start, name=f"{name}_factor"),
         )
 
 
@@ -124,10 +128,12 @@ class FullNormal(Posterior):
     def create(self, add_weight: Callable[..., Any], name: str, shape: Sequence[int]) -> _Variables:
         """Makes means, rhos of the diagonal, and what is below it."""
         num_weights = math.prod(shape)
+        # A row of the factor adds up to noise; an optimizer's steps must be small beside that at the start.
+        unit = self.initial_stddev / math.sqrt(num_weights)
 
         def make(mean: Tensor, rho: Tensor, below: Tensor) -> FullWeights:
             diagonal = softplus(keras.ops.reshape(rho, (-1,)))
-            return FullWeights(mean, keras.ops.tril(below, -1) + keras.ops.diag(diagonal))
+            return FullWeights(mean, unit * keras.ops.tril(below, -1) + keras.ops.diag(diagonal))
 
         return _Variables(
             make,
