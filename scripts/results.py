@@ -103,7 +103,13 @@ EXPERIMENTS = (
         for width, method in PRUNED
     ),
     Experiment("regression", "curve", "regression_curve.py", draws="curve.png"),
-    Experiment("bandit", "mushrooms", "bandit.py --later-updates 16 --agents bayes greedy", "regret.json", "regret.png"),
+    Experiment(
+        "bandit",
+        "mushrooms",
+        "bandit.py --later-updates 16 --agents bayes greedy",
+        "regret.json",
+        "regret.png",
+    ),
     Experiment(
         "small_data",
         "mnist",
