@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from backend import on_jax_alone
 from script_runs import SCRIPTS, run
 
 import tfp_bnn as bnn
+
+pytestmark = on_jax_alone
 
 BRIEF = ("--dataset", "mnist_sample", "--units", 20, "--num-validation", 32)
 SCHEDULE = ("--epochs", 2, "--learning-rate", 0.01, "--kl-schedule", "blundell")

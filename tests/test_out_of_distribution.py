@@ -5,9 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+from backend import on_jax_alone
 from script_runs import SCRIPTS
 
 import tfp_bnn as bnn
+
+pytestmark = on_jax_alone
 
 NETWORKS = ("Bayes by Backprop", "plain", "MC dropout", "ensemble of 5")
 BRIEF = ("--dataset", "mnist_sample", "--epochs", 2, "--num-unfamiliar", 20, "--num-draws", 3, "--num-validation", 2400)

@@ -12,6 +12,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from backend import on_tensorflow_alone
 from script_runs import SCRIPTS, TESTS, TRAIN, command, run
 
 import tfp_bnn as bnn
@@ -91,6 +92,7 @@ def test_a_killed_training_goes_on_and_ends_where_it_should(killed_copy):
     assert int(keras.saving.load_model(killed_copy / "model.keras").optimizer.iterations) == report["steps"]
 
 
+@on_tensorflow_alone
 @needs_posix
 def test_a_full_disk_gets_one_clear_error_and_leaves_the_last_model(killed_copy):
     before = contents(killed_copy)
@@ -104,6 +106,7 @@ def test_a_full_disk_gets_one_clear_error_and_leaves_the_last_model(killed_copy)
     assert keras.saving.load_model(killed_copy / "model.keras").built
 
 
+@on_tensorflow_alone
 @needs_posix
 def test_a_diverged_training_gets_one_clear_error_and_leaves_the_last_model(killed_copy):
     before = contents(killed_copy)
@@ -126,6 +129,7 @@ def test_weights_that_diverged_do_not_replace_a_good_model(tmp_path, monkeypatch
     assert contents(tmp_path) == before
 
 
+@on_tensorflow_alone
 @needs_posix
 def test_interrupted_training_leaves_a_usable_model(tmp_path):
     history = tmp_path / "history.csv"
