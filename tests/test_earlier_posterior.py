@@ -1,4 +1,4 @@
-"""Yesterday's posterior as the prior of today, in scripts: SciPy, TFP and Bayes's rule for two data sets are oracles."""
+"""Yesterday's posterior as the prior of today, in scripts: SciPy, TFP and Bayes's rule are the oracles."""
 
 import keras
 import numpy as np
