@@ -33,21 +33,9 @@ SETS = ("concrete", "energy", "yacht")
 INITIAL_STDDEV = 0.02
 
 
-def mlp(split: uci_data.Split, args: argparse.Namespace, estimator: str, posterior: Any) -> keras.Model:
-    """Returns the network of `scripts/uci.py` with another estimator and posterior."""
-    return bnn.models.mlp(
-        split.x_train.shape[1:],
-        [args.units],
-        num_outputs=2,
-        estimator=estimator,
-        prior=bnn.priors.ScaleMixture(sigma_1=1.0, sigma_2=0.1, pi=0.5, trainable=True),
-        posterior=posterior,
-    )
-
-
 def last_layer_alone(split: uci_data.Split, args: argparse.Namespace) -> keras.Model:
     """Returns the same network with a hidden layer of Keras's."""
-    bayesian = mlp(split, args, "local-reparameterization", bnn.posteriors.MeanFieldNormal(INITIAL_STDDEV))
+    bayesian = uci_learning.bayesian_network(split, args)
     hidden = keras.layers.Dense(args.units, "relu", kernel_initializer="he_normal")
     return keras.Sequential([keras.Input(split.x_train.shape[1:]), hidden, bayesian.layers[-1]])
 
@@ -59,30 +47,29 @@ class Contender(NamedTuple):
     beta: float = 1.0
 
 
-def contender(estimator: str, posterior: bnn.posteriors.Posterior, beta: float = 1.0) -> Contender:
-    """Returns a network with an estimator and a posterior of all weights."""
-    return Contender(partial(mlp, estimator=estimator, posterior=posterior), beta)
+def reparameterized(posterior: bnn.posteriors.Posterior | None = None) -> Contender:
+    """Returns a network with one draw of its weights for each batch, from a posterior of each layer."""
+    return Contender(partial(uci_learning.bayesian_network, estimator="reparameterization", posterior=posterior))
 
 
-MEAN_FIELD = bnn.posteriors.MeanFieldNormal(INITIAL_STDDEV)
 CONTENDERS = {
-    "mean field, local reparameterization": contender("local-reparameterization", MEAN_FIELD),
-    "mean field, reparameterization": contender("reparameterization", MEAN_FIELD),
-    "diagonal and rank 4": contender("reparameterization", LowRankNormal(4, INITIAL_STDDEV)),
-    "full covariance in each layer": contender("reparameterization", FullNormal(INITIAL_STDDEV)),
+    "mean field, local reparameterization": Contender(uci_learning.bayesian_network),
+    "mean field, reparameterization": reparameterized(),
+    "diagonal and rank 4": reparameterized(LowRankNormal(4, INITIAL_STDDEV)),
+    "full covariance in each layer": reparameterized(FullNormal(INITIAL_STDDEV)),
     "last layer alone": Contender(last_layer_alone),
-    "mean field, KL term at 0.3": contender("local-reparameterization", MEAN_FIELD, beta=0.3),
+    "mean field, KL term at 0.3": Contender(uci_learning.bayesian_network, beta=0.3),
 }
 
 
-def measure(name: str, data: uci_data.RegressionSet, args: argparse.Namespace) -> dict[str, float]:
+def measure(name: str, data: uci_data.RegressionSet, num_splits: int, args: argparse.Namespace) -> dict[str, float]:
     """Returns the means over splits of one contender's figures on one set."""
     make_network, beta = CONTENDERS[name]
     learner, found = uci_learning.Learner(make_network, args, "student-t", beta), []
-    for number in range(args.num_splits):
+    for number in range(num_splits):
         found.append(uci_learning.measure(learner, data.split(number, validate=True), args.seed + number))
     means = {figure: float(np.mean([of_split[figure] for of_split in found])) for figure in found[0]}
-    spread = np.std([of_split["log_likelihood"] for of_split in found], ddof=1) / np.sqrt(args.num_splits)
+    spread = np.std([of_split["log_likelihood"] for of_split in found], ddof=1) / np.sqrt(num_splits)
     return {figure: float(f"{value:.4g}") for figure, value in {**means, "standard_error": spread}.items()}
 
 
@@ -93,13 +80,15 @@ def main() -> None:
     parser.add_argument("--num-splits", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     own = parser.parse_args()
-    sys.argv = ["uci.py", "--seed", str(own.seed)]
-    args = uci.parse_arguments()
-    args.num_splits = own.num_splits
+    if not 2 <= own.num_splits <= uci_data.SPLITS:
+        parser.error(f"--num-splits must be from 2 to {uci_data.SPLITS}. Received: {own.num_splits}")
+    args = uci.parse_arguments(["--seed", str(own.seed), "--initial-stddev", str(INITIAL_STDDEV)])
     sets = {name: uci_data.load(name, own.data_dir) for name in SETS}
     started, rows = time.perf_counter(), []
     for name, contender_name in tqdm.tqdm([(name, other) for name in SETS for other in CONTENDERS]):
-        rows.append({"set": name, "posterior": contender_name, **measure(contender_name, sets[name], args)})
+        rows.append(
+            {"set": name, "posterior": contender_name, **measure(contender_name, sets[name], own.num_splits, args)}
+        )
         row = rows[-1]
         print(f"{name:10s} {contender_name:38s} {row['log_likelihood']:7.3f} ± {row['standard_error']:.3f}", flush=True)
     report = {

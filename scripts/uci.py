@@ -7,7 +7,7 @@ uci.png and a JSON file for each set, method and split: those that are there alr
 import argparse
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,8 @@ LITERATURE = {
 }
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Returns the command line's arguments."""
+def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Returns the arguments: those of `words`, or of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data-dir", help="directory with uci/NAME.npz; without it TFP_BNN_DATA")
     parser.add_argument("--sets", nargs="+", choices=uci_data.SETS, default=uci_data.SETS)
@@ -87,7 +87,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--num-draws", type=int, default=200, help="draws of a prediction")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random; splits add their numbers")
     parser.add_argument("--output-dir", type=Path, default=Path("runs/uci"))
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def check_arguments(args: argparse.Namespace) -> None:

@@ -39,15 +39,20 @@ class VaryingNoise(keras.layers.Layer):
         return keras.ops.concatenate([loc, self.constant + self.share * varying], axis=-1)
 
 
-def bayesian_network(split: uci_data.Split, args: argparse.Namespace) -> keras.Model:
-    """Returns the network of Bayes by Backprop; its prior is learned."""
+def bayesian_network(
+    split: uci_data.Split,
+    args: argparse.Namespace,
+    estimator: str = "local-reparameterization",
+    posterior: bnn.posteriors.Posterior | None = None,
+) -> keras.Model:
+    """Returns the network of Bayes by Backprop; its prior is learned, its weights are independent if not said."""
     return bnn.models.mlp(
         split.x_train.shape[1:],
         [args.units] * args.layers,
         num_outputs=2,
-        estimator="local-reparameterization",
+        estimator=estimator,
         prior=bnn.priors.ScaleMixture(sigma_1=1.0, sigma_2=0.1, pi=0.5, trainable=True),
-        posterior=bnn.posteriors.MeanFieldNormal(args.initial_stddev),
+        posterior=posterior or bnn.posteriors.MeanFieldNormal(args.initial_stddev),
     )
 
 

@@ -10,8 +10,6 @@ from script_runs import SCRIPTS, run
 
 import tfp_bnn as bnn
 
-pytestmark = on_jax_alone
-
 BRIEF = ("--dataset", "mnist_sample", "--units", 20, "--num-validation", 32)
 SCHEDULE = ("--epochs", 2, "--learning-rate", 0.01, "--kl-schedule", "blundell")
 QUALITY = {"error_percent", "nll", "ece"}
@@ -36,6 +34,7 @@ def plain(tmp_path_factory):
     return directory
 
 
+@on_jax_alone
 def test_training_reports_mean_weights_one_draw_and_the_ensemble(bayesian):
     report = json.loads((bayesian / "metrics.json").read_text())
     assert report["epochs"] == 2
@@ -55,12 +54,14 @@ def test_training_reports_mean_weights_one_draw_and_the_ensemble(bayesian):
     assert report["seconds"] > 0
 
 
+@on_jax_alone
 def test_a_plain_network_has_mean_weights_alone(plain):
     report = json.loads((plain / "metrics.json").read_text())
     assert set(report["test"]) == {"mean_weights"}
     assert report["test"]["mean_weights"]["error_percent"] < 70
 
 
+@on_jax_alone
 def test_pruning_writes_a_row_for_each_sparsity_and_network(bayesian, plain, tmp_path):
     arguments = ("--plain-model", plain / "model.keras", "--dataset", "mnist_sample", "--sparsities", 0, 0.5, 1)
     result = run("prune.py", bayesian / "model.keras", *arguments, "--num-draws", 5, "--output-dir", tmp_path)
@@ -78,6 +79,7 @@ def test_pruning_writes_a_row_for_each_sparsity_and_network(bayesian, plain, tmp
     assert {"pruning.png", "signal_to_noise.png", "pruned.keras"} <= {path.name for path in tmp_path.iterdir()}
 
 
+@on_jax_alone
 def test_the_papers_regression_is_unsure_beyond_its_data(tmp_path):
     result = run("regression_curve.py", "--steps", 600, "--num-draws", 50, "--output-dir", tmp_path)
     assert result.returncode == 0, result.stderr
@@ -125,6 +127,7 @@ def test_a_minibatch_is_repeated_and_each_example_seen_as_often(monkeypatch):
     assert factors(5, 7, 9) == (5, 2, 3)
 
 
+@on_jax_alone
 def test_the_bandit_learns_which_mushrooms_to_eat(tmp_path):
     rng = np.random.default_rng(0)
     odors = rng.choice(list("anpf"), 200)
@@ -157,6 +160,32 @@ def test_both_heads_expect_the_mean_reward(monkeypatch):
     np.testing.assert_allclose(agents.MEAN.expected(np.array([[half], [agents.MEAN.target(0.0)]])), [-15, 0])
 
 
+def test_an_agent_inherits_its_posterior_and_trains_as_often_as_it_is_told(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import bandit
+
+    words = "--units 4 --updates 3 --later-updates 2 --batch-size 5 --buffer 512 --prior-from 1024 --first-kl 0.5"
+    monkeypatch.setattr("sys.argv", ["bandit.py", *words.split()])
+    player = bandit.Player(bandit.AGENTS["bayes"], bandit.parse_arguments(), np.eye(2, dtype="float32"), seed=0)
+    layer, trained = bnn.layers.variational_layers(player._network)[0], []
+    variables, prior = layer.random_weights["kernel"]
+
+    def learn(mushrooms, actions, rewards):
+        trained.append((mushrooms.shape, layer.kl_weight, float(prior.stddev[0, 0])))
+        variables.assign(0.0, len(trained))  # so that a posterior tells when it was
+
+    monkeypatch.setattr(player, "_learn", learn)
+    for _ in range(2048):
+        player.learn(0, bandit.EAT, 5.0)
+    assert [shape for shape, _, _ in trained] == [(3, 5)] * 511 + [(2, 5)] * 1537
+    weights = [weight for _, weight, _ in trained]
+    # The posterior after 1,023 plays is the prior from play 1,536 on, one buffer later.
+    np.testing.assert_allclose(weights[:1535], 0.5 / np.arange(1, 1536), rtol=1e-6)
+    np.testing.assert_allclose(weights[1535:], 1 / 512, rtol=1e-6)
+    stddevs = [stddev for _, _, stddev in trained]
+    np.testing.assert_allclose(stddevs, [1.0] * 1535 + [1023] * 512 + [1535], rtol=1e-5)
+
+
 def test_a_greedy_agent_acts_at_random_as_often_as_it_says(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import bandit
@@ -170,6 +199,7 @@ def test_a_greedy_agent_acts_at_random_as_often_as_it_says(tmp_path, monkeypatch
     assert abs(passed - 0.025) < 5 * np.sqrt(0.025 * 0.975 / 4000)
 
 
+@on_jax_alone
 def test_few_images_are_as_many_of_each_class_and_figures_are_written(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import small_data

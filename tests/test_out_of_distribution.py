@@ -10,8 +10,6 @@ from script_runs import SCRIPTS
 
 import tfp_bnn as bnn
 
-pytestmark = on_jax_alone
-
 NETWORKS = ("Bayes by Backprop", "plain", "MC dropout", "ensemble of 5")
 BRIEF = ("--dataset", "mnist_sample", "--epochs", 2, "--num-unfamiliar", 20, "--num-draws", 3, "--num-validation", 2400)
 
@@ -36,6 +34,7 @@ def compared(tmp_path_factory):
         return directory, compare(patch, directory)
 
 
+@on_jax_alone
 def test_every_network_meets_every_kind_of_image(compared):
     directory, report = compared
     assert tuple(report["networks"]) == NETWORKS
@@ -57,6 +56,7 @@ def test_every_network_meets_every_kind_of_image(compared):
     assert pictures <= {path.name for path in directory.iterdir()}
 
 
+@on_jax_alone
 def test_trained_networks_are_not_trained_again(compared, monkeypatch):
     directory, first = compared
     written = {path: path.stat().st_mtime_ns for path in directory.glob("*.keras")}

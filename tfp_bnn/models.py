@@ -46,8 +46,7 @@ def lenet5(
     Args:
         input_shape: (height, width, channels).
         num_classes: number of logits.
-        activation: Keras activation of all layers but the last. "tanh", bounded as LeCun's own was, knows less of
-            images unlike all that it was trained on.
+        activation: Keras activation of all layers but the last.
         estimator: "flipout", "reparameterization" or "local-reparameterization".
         prior: prior of all kernels, shared; None stands for `Normal(scale=1.0)`.
         posterior: recipe for their posteriors; None stands for `MeanFieldNormal()`.
