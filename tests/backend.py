@@ -11,8 +11,8 @@ import pytest
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 
-# For brief runs of scripts, which take long and test nothing of a backend that other tests do not.
-ONE_BACKEND = "a run of a script on one backend is enough"
+# For brief runs of scripts and for plots, which test nothing of a backend that other tests do not.
+ONE_BACKEND = "one backend is enough"
 on_tensorflow_alone = pytest.mark.skipif(not TENSORFLOW, reason=ONE_BACKEND)
 on_jax_alone = pytest.mark.skipif(TENSORFLOW, reason=ONE_BACKEND)
 

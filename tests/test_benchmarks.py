@@ -7,10 +7,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from backend import on_tensorflow_alone, over_seeds
 from scipy import stats
 
 import tfp_bnn as bnn
-from tfp_bnn.noise import Noise
+from tfp_bnn.noise import counted
+
+pytestmark = on_tensorflow_alone
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 RESULTS = {"a": {"seconds": [2.0, 3.0, 8.0]}, "b": {"seconds": [1.0, 1.0, 2.0]}, "c": {"missing": ["c"]}}
@@ -67,11 +70,14 @@ def test_dependent_weights_have_the_density_and_the_covariance_of_their_factors(
     covariance = factor @ factor.T
     if kind == "low rank":
         covariance += np.diag(np.square(keras.ops.convert_to_numpy(posterior.stddev)).ravel())
-    noise = Noise(keras.random.SeedGenerator(0).next)
-    draws = [posterior.sample(noise) for _ in range(4000)]
-    values = np.stack([keras.ops.convert_to_numpy(draw.value).ravel() for draw in draws])
-    log_probs = np.array([float(draw.log_prob) for draw in draws[:50]])
-    expected = stats.multivariate_normal(mean.ravel(), covariance).logpdf(values[:50])
+
+    def value_and_log_prob(seed):
+        draw = posterior.sample(counted(seed))
+        return keras.ops.append(keras.ops.ravel(draw.value), draw.log_prob)
+
+    draws = over_seeds(value_and_log_prob, 4000)
+    values, log_probs = draws[:, :-1], draws[:, -1]
+    expected = stats.multivariate_normal(mean.ravel(), covariance).logpdf(values)
     np.testing.assert_allclose(log_probs, expected, rtol=1e-4, atol=1e-3)
     error = np.sqrt((np.outer(*[np.diag(covariance)] * 2) + covariance**2) / len(draws))
     assert np.max(np.abs(np.cov(values.T) - covariance) / error) < 5

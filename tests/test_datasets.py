@@ -5,8 +5,11 @@ import re
 
 import numpy as np
 import pytest
+from backend import on_tensorflow_alone
 
 from tfp_bnn import datasets
+
+pytestmark = on_tensorflow_alone
 
 REAL_DATA = os.environ.get("TFP_BNN_DATA")
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

@@ -10,6 +10,9 @@ from script_runs import SCRIPTS, run
 
 import tfp_bnn as bnn
 
+# One worker trains the networks that they share.
+pytestmark = pytest.mark.xdist_group("mlp_scripts")
+
 BRIEF = ("--dataset", "mnist_sample", "--units", 20, "--num-validation", 32)
 SCHEDULE = ("--epochs", 2, "--learning-rate", 0.01, "--kl-schedule", "blundell")
 QUALITY = {"error_percent", "nll", "ece"}
@@ -204,13 +207,17 @@ def test_few_images_are_as_many_of_each_class_and_figures_are_written(tmp_path, 
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import small_data
 
+    # In this process, with networks that train in no time.
+    monkeypatch.setattr(
+        bnn.models, "lenet5", lambda shape, classes, **bayesian: bnn.models.mlp(shape, (8,), **bayesian)
+    )
     labels = np.random.default_rng(0).integers(10, size=3000)
     chosen = small_data.balanced(labels, 105, seed=1)
     assert len(set(chosen.tolist())) == 105
     assert np.bincount(labels[chosen]).min() == 10
-    arguments = ("--dataset", "mnist_sample", "--sizes", 100, "--seeds", 0, "--steps", 30, "--num-draws", 3)
-    result = run("small_data.py", *arguments, "--output-dir", tmp_path)
-    assert result.returncode == 0, result.stderr
+    words = "--dataset mnist_sample --sizes 100 --seeds 0 --steps 60 --learning-rate 0.01 --num-draws 3"
+    monkeypatch.setattr("sys.argv", ["small_data.py", *words.split(), "--output-dir", str(tmp_path)])
+    small_data.main()
     rows = json.loads((tmp_path / "small_data.json").read_text())["rows"]
     assert [row["network"] for row in rows] == ["Bayes by Backprop", "plain", "dropout"]
     assert all(row["error_percent"] < 75 for row in rows)  # chance is 90

@@ -7,11 +7,14 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from backend import on_tensorflow_alone
 from figures import images, no_warning_and_no_trace, of_a_target, of_classes, rendered, rng, texts, titles
 from matplotlib.colors import to_hex
 
 from tfp_bnn import Predictive, layers, likelihoods, plots, posteriors, priors
 from tfp_bnn.plots import weights
+
+pytestmark = on_tensorflow_alone
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from backend import on_tensorflow_alone
 from figures import no_warning_and_no_trace, of_a_target, of_classes, rendered, rng, texts, titles
 
 from tfp_bnn import Predictive, likelihoods, plots
+
+pytestmark = on_tensorflow_alone
 
 _no_warning_and_no_trace = pytest.fixture(autouse=True)(no_warning_and_no_trace)
 

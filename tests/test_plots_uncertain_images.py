@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from backend import on_tensorflow_alone
 from figures import images, no_warning_and_no_trace, of_a_target, of_classes, rendered, titles
 from matplotlib.colors import to_hex
 
 from tfp_bnn import Predictive, likelihoods, plots
+
+pytestmark = on_tensorflow_alone
 
 _no_warning_and_no_trace = pytest.fixture(autouse=True)(no_warning_and_no_trace)
 

@@ -17,6 +17,9 @@ from script_runs import SCRIPTS, TESTS, TRAIN, command, run
 
 import tfp_bnn as bnn
 
+# One worker trains the network that they share.
+pytestmark = pytest.mark.xdist_group("script_failures")
+
 TRAIN_SMALL_NETWORK = TESTS / "train_small_network.py"
 STEPS_PER_EPOCH = 31  # of `TRAIN`
 KILLED_RUN = (*TRAIN, "--max-steps", 3 * STEPS_PER_EPOCH - 10)  # the last epoch is partial
@@ -78,6 +81,7 @@ def resume(directory, *arguments, prefix=()):
     return run(TRAIN_SMALL_NETWORK, *arguments, prefix=prefix)
 
 
+@on_tensorflow_alone
 @needs_posix
 def test_a_killed_training_goes_on_and_ends_where_it_should(killed_copy):
     # As if it had been killed between the row of an epoch and its backup.

@@ -3,7 +3,11 @@
 import json
 
 import pytest
+from backend import on_tensorflow_alone
 from script_runs import SCRIPTS, TRAIN, run
+
+# One worker trains the network that they share.
+pytestmark = pytest.mark.xdist_group("scripts")
 
 LEARNED_PRIOR = ("--prior", "scale-mixture", "--learn-prior")
 
@@ -37,6 +41,7 @@ def test_training_leaves_a_model_figures_and_pictures(trained):
     assert "devices:" in result.stderr
 
 
+@on_tensorflow_alone
 def test_a_run_is_not_overwritten_but_can_be_resumed(trained):
     directory, _ = trained
     again = run("train_lenet5.py", *TRAIN, *LEARNED_PRIOR, "--output-dir", directory)
@@ -67,6 +72,7 @@ def test_the_learning_rate_falls_to_0_where_the_training_ends(arguments, steps, 
     assert train_lenet5.learning_rate(args, steps) == 0.01
 
 
+@on_tensorflow_alone
 def test_a_saved_model_can_be_looked_at_again(trained, tmp_path):
     directory, _ = trained
     arguments = ("--dataset", "mnist_sample", "--num-draws", "5", "--num-noise", "20", "--output-dir", tmp_path)
@@ -78,6 +84,7 @@ def test_a_saved_model_can_be_looked_at_again(trained, tmp_path):
     assert 0.2 < metrics["heldout"]["accuracy"] <= 1
 
 
+@on_tensorflow_alone
 def test_the_regression_is_unsure_where_there_are_no_data(tmp_path):
     result = run("regression.py", "--output-dir", tmp_path)
     assert result.returncode == 0, result.stderr

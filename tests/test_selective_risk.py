@@ -4,9 +4,12 @@ import argparse
 
 import numpy as np
 import pytest
+from backend import on_tensorflow_alone
 from script_runs import SCRIPTS
 
 import tfp_bnn as bnn
+
+pytestmark = on_tensorflow_alone
 
 
 @pytest.fixture

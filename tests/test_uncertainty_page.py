@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 
 import numpy as np
+from backend import on_tensorflow_alone
 
 import tfp_bnn as bnn
+
+pytestmark = on_tensorflow_alone
 
 PAGE = (Path(__file__).parents[1] / "docs" / "uncertainty.md").read_text()
 DECISION, HEAD = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
