@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from backend import on_tensorflow_alone
 import scipy.stats
+from backend import on_tensorflow_alone
 from figures import no_warning_and_no_trace, of_a_target, of_classes, rendered, rng, texts
 from matplotlib.colors import to_hex
 
