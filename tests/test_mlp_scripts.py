@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from backend import on_jax_alone
-from script_runs import SCRIPTS, run
+from script_runs import SCRIPTS, run, with_quick_networks
 
 import tfp_bnn as bnn
 
@@ -207,10 +207,7 @@ def test_few_images_are_as_many_of_each_class_and_figures_are_written(tmp_path, 
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import small_data
 
-    # In this process, with networks that train in no time.
-    monkeypatch.setattr(
-        bnn.models, "lenet5", lambda shape, classes, **bayesian: bnn.models.mlp(shape, (8,), **bayesian)
-    )
+    with_quick_networks(monkeypatch)
     labels = np.random.default_rng(0).integers(10, size=3000)
     chosen = small_data.balanced(labels, 105, seed=1)
     assert len(set(chosen.tolist())) == 105

@@ -6,9 +6,7 @@ import sys
 import numpy as np
 import pytest
 from backend import on_jax_alone
-from script_runs import SCRIPTS
-
-import tfp_bnn as bnn
+from script_runs import SCRIPTS, with_quick_networks
 
 # One worker trains the networks that they share.
 pytestmark = pytest.mark.xdist_group("out_of_distribution")
@@ -18,11 +16,11 @@ BRIEF = ("--dataset", "mnist_sample", "--epochs", 2, "--num-unfamiliar", 20, "--
 
 
 def compare(patch, directory, *arguments):
-    """Runs the script in this process, with networks that train in no time."""
+    """Runs the script in this process, with quick networks."""
     patch.syspath_prepend(str(SCRIPTS))
     import out_of_distribution
 
-    patch.setattr(bnn.models, "lenet5", lambda shape, classes, **bayesian: bnn.models.mlp(shape, (8,), **bayesian))
+    with_quick_networks(patch)
     patch.setattr(
         sys, "argv", ["out_of_distribution.py", *map(str, (*BRIEF, *arguments)), "--output-dir", str(directory)]
     )
