@@ -25,6 +25,7 @@ class Recipe:
     batch_size: int
     learning_rate: float
     activation: str
+    dense_activation: str | None
     prior_scale: float
     initial_stddev: float
     warmup_epochs: float
@@ -53,6 +54,7 @@ def bayesian(recipe: Recipe, dataset: bnn.datasets.Dataset) -> keras.Model:
         dataset.x_train.shape[1:],
         len(dataset.class_names),
         activation=recipe.activation,
+        dense_activation=recipe.dense_activation,
         prior=bnn.priors.Normal(scale=recipe.prior_scale),
         posterior=bnn.posteriors.MeanFieldNormal(recipe.initial_stddev),
     )

@@ -62,9 +62,10 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
 
 
-def add_activation_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the argument that chooses what LeNet5's hidden layers end with."""
+def add_activation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that choose what LeNet5's hidden layers end with."""
     parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of all layers but the last")
+    parser.add_argument("--dense-activation", choices=ACTIVATIONS, help="of the layer of 84 units, if another")
 
 
 def check_at_least_one(args: argparse.Namespace, *names: str) -> None:

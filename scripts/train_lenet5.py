@@ -33,7 +33,7 @@ def parse_arguments() -> argparse.Namespace:
         "--lr-schedule", choices=("constant", "cosine"), default="constant", help="cosine: it falls to 0 at the end"
     )
     parser.add_argument("--viz-every", type=int, default=400, help="training steps between pictures")
-    reporting.add_activation_argument(parser)
+    reporting.add_activation_arguments(parser)
     parser.add_argument("--estimator", choices=reporting.ESTIMATORS, default="flipout")
     parser.add_argument("--prior", choices=("normal", "scale-mixture"), default="normal")
     parser.add_argument("--learn-prior", action="store_true", help="learn the scale mixture, one for all layers")
@@ -80,6 +80,7 @@ def make_model(args: argparse.Namespace, dataset: bnn.datasets.Dataset, rate: An
         dataset.x_train.shape[1:],
         len(dataset.class_names),
         activation=args.activation,
+        dense_activation=args.dense_activation,
         estimator=args.estimator,
         prior=prior,
         posterior=bnn.posteriors.MeanFieldNormal(initial_stddev=args.initial_stddev),

@@ -21,6 +21,13 @@ def test_lenet5_has_the_activation_asked_for_in_all_layers_but_the_last():
     assert last.activation is keras.activations.linear
 
 
+def test_lenet5_has_another_activation_in_its_dense_layer_if_asked_for():
+    *convolutions, dense, last = bnn.layers.variational_layers(bnn.models.lenet5(dense_activation="tanh"))
+    assert {layer.activation for layer in convolutions} == {keras.activations.relu}
+    assert dense.activation is keras.activations.tanh
+    assert last.activation is keras.activations.linear
+
+
 @pytest.mark.parametrize("estimator", ["flipout", "reparameterization", "local-reparameterization"])
 def test_the_layers_have_the_estimator_and_share_the_prior(estimator):
     prior = bnn.priors.ScaleMixture(1.0, 0.1, 0.5, trainable=True)

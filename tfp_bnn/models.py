@@ -35,6 +35,7 @@ def lenet5(
     num_classes: int = 10,
     *,
     activation: Any = "relu",
+    dense_activation: Any = None,
     estimator: str = "flipout",
     prior: priors.Prior | None = None,
     posterior: posteriors.Posterior | None = None,
@@ -47,6 +48,8 @@ def lenet5(
         input_shape: (height, width, channels).
         num_classes: number of logits.
         activation: Keras activation of all layers but the last.
+        dense_activation: of the layer of 84 units alone; None stands for `activation`. "tanh" bounds what
+            images unlike those it has learned can do to the logits.
         estimator: "flipout", "reparameterization" or "local-reparameterization".
         prior: prior of all kernels, shared; None stands for `Normal(scale=1.0)`.
         posterior: recipe for their posteriors; None stands for `MeanFieldNormal()`.
@@ -79,7 +82,7 @@ def lenet5(
             keras.layers.MaxPooling2D(2, padding="same"),
             convolution(120, 5, padding="same", activation=activation, **bayesian),
             keras.layers.Flatten(),
-            dense(84, activation, **bayesian),
+            dense(84, activation if dense_activation is None else dense_activation, **bayesian),
             dense(num_classes, **bayesian),
         ],
         name="bayesian_lenet5",
