@@ -10,9 +10,6 @@ from script_runs import SCRIPTS, run, with_quick_networks
 
 import tfp_bnn as bnn
 
-# One worker trains the networks that they share.
-pytestmark = pytest.mark.xdist_group("mlp_scripts")
-
 BRIEF = ("--dataset", "mnist_sample", "--units", 20, "--num-validation", 32)
 SCHEDULE = ("--epochs", 2, "--learning-rate", 0.01, "--kl-schedule", "blundell")
 QUALITY = {"error_percent", "nll", "ece"}

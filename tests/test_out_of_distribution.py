@@ -8,9 +8,6 @@ import pytest
 from backend import on_jax_alone
 from script_runs import SCRIPTS, with_quick_networks
 
-# One worker trains the networks that they share.
-pytestmark = pytest.mark.xdist_group("out_of_distribution")
-
 NETWORKS = ("Bayes by Backprop", "plain", "MC dropout", "ensemble of 5")
 BRIEF = ("--dataset", "mnist_sample", "--epochs", 2, "--num-unfamiliar", 20, "--num-draws", 3, "--num-validation", 2400)
 

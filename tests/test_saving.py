@@ -33,11 +33,16 @@ def make_model():
     return model
 
 
-@pytest.fixture
-def trained():
+def train_model():
     model = make_model()
     model.fit(X, Y, epochs=2, verbose=0, callbacks=[bnn.callbacks.KLWeight(num_examples=len(X))])
     return model
+
+
+@pytest.fixture(scope="module")
+def trained():
+    # No test changes it.
+    return train_model()
 
 
 def assert_same(model, loaded):
@@ -49,7 +54,8 @@ def assert_same(model, loaded):
     np.testing.assert_allclose(predictives[0].draws, predictives[1].draws, rtol=1e-5, atol=1e-6)
 
 
-def test_a_saved_model_is_the_same_model_and_goes_on_training(trained, tmp_path):
+def test_a_saved_model_is_the_same_model_and_goes_on_training(tmp_path):
+    trained = train_model()
     trained.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert_same(trained, loaded)

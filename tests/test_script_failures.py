@@ -17,9 +17,6 @@ from script_runs import SCRIPTS, TESTS, TRAIN, command, run
 
 import tfp_bnn as bnn
 
-# One worker trains the network that they share.
-pytestmark = pytest.mark.xdist_group("script_failures")
-
 TRAIN_SMALL_NETWORK = TESTS / "train_small_network.py"
 STEPS_PER_EPOCH = 31  # of `TRAIN`
 KILLED_RUN = (*TRAIN, "--max-steps", 3 * STEPS_PER_EPOCH - 10)  # the last epoch is partial

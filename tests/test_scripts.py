@@ -6,9 +6,6 @@ import pytest
 from backend import on_tensorflow_alone
 from script_runs import SCRIPTS, TRAIN, run
 
-# One worker trains the network that they share.
-pytestmark = pytest.mark.xdist_group("scripts")
-
 LEARNED_PRIOR = ("--prior", "scale-mixture", "--learn-prior")
 
 
