@@ -13,7 +13,9 @@ import pytest
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--thorough", action="store_true", help="ten times the draws, each check on each geometry, more random examples"
+        "--thorough",
+        action="store_true",
+        help="twenty times the draws, each check on each geometry, more random examples",
     )
 
 

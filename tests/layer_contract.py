@@ -24,7 +24,7 @@ from tfp_bnn.layers import VariationalLayer
 from tfp_bnn.noise import counted
 
 STANDARD_ERRORS = 4
-NUM_DRAWS = 10_000
+NUM_DRAWS = 5_000
 EVERY_CHECK_ON_EVERY_GEOMETRY = False
 KL_WEIGHT = 0.25
 
@@ -116,9 +116,9 @@ def family(layer_class: type[VariationalLayer]) -> str:
 
 
 def set_thorough(thorough: bool) -> None:
-    """Sets how much is checked; thorough is ten times the draws, and each check on each geometry."""
+    """Sets how much is checked; thorough is twenty times the draws, and each check on each geometry."""
     global NUM_DRAWS, EVERY_CHECK_ON_EVERY_GEOMETRY
-    NUM_DRAWS = 100_000 if thorough else 10_000
+    NUM_DRAWS = 100_000 if thorough else 5_000
     EVERY_CHECK_ON_EVERY_GEOMETRY = thorough
 
 
