@@ -2,8 +2,7 @@
 
 import sys
 
-import keras
-from script_runs import SCRIPTS
+from script_runs import SCRIPTS, quick_network
 
 import tfp_bnn as bnn
 
@@ -12,11 +11,5 @@ sys.path.insert(0, str(SCRIPTS))
 import reporting
 import train_lenet5
 
-
-def small_network(input_shape, num_classes, estimator, **kwargs):
-    layer = bnn.layers.DenseFlipout(num_classes, **kwargs)
-    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), layer])
-
-
-bnn.models.lenet5 = small_network
+bnn.models.lenet5 = quick_network
 reporting.exit_on_error(train_lenet5.main)
