@@ -5,6 +5,9 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests compile for longer than they run.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# As many workers as cores run at once; more threads are in each other's way.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import keras
 import layer_contract
