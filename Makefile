@@ -32,12 +32,12 @@ lint: $(VENV)/ready-to-test
 	$(BIN)/ruff format --check .
 
 test-tensorflow test-jax: test-%: $(VENV)/ready-to-test
-	KERAS_BACKEND=$* $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	KERAS_BACKEND=$* $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 coverage: $(VENV)/ready-to-test
 	rm -f .coverage
 	for backend in tensorflow jax; do \
-	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest --numprocesses auto --dist loadfile \
+	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
 	        --cov=tfp_bnn --cov-branch --cov-append --cov-report= || exit 1; \
 	done
 	$(BIN)/coverage report --show-missing --fail-under=95
