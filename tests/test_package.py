@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from backend import on_tensorflow_alone
 
 import tfp_bnn as bnn
 
@@ -43,6 +44,7 @@ def test_all_that_is_exported_is_there():
         _ = bnn.nothing
 
 
+@on_tensorflow_alone
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_in_docstrings_run(name):
     module = importlib.import_module(name)
