@@ -53,6 +53,18 @@ def numpy(tensor: Any) -> np.ndarray:
     return keras.ops.convert_to_numpy(tensor).astype("float64")
 
 
+def convolves_empty_batches() -> bool:
+    """Returns whether a convolution of no example has the outputs' shape.
+
+    Where TensorFlow runs on oneDNN, which depends on the processor, it has the inputs', and Keras's layers fail.
+    """
+    if not TENSORFLOW:
+        return True
+    import tensorflow as tf
+
+    return tf.nn.conv1d(tf.zeros((0, 5, 2)), tf.zeros((3, 2, 4)), 1, "SAME").shape == (0, 5, 4)
+
+
 def compiled(function: Callable, xla: bool = False) -> Callable:
     """Returns the function of tensors, compiled: on TensorFlow as a graph, with XLA if asked; on JAX always with it."""
     if TENSORFLOW:
