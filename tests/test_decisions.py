@@ -7,7 +7,7 @@ import scipy.special
 import tfp_bnn as bnn
 
 CATEGORICAL = bnn.likelihoods.Categorical()
-PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.05, 0.05, 0.9], [0.5, 0.2, 0.3]])
+PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.05, 0.05, 0.9], [0.5, 0.3, 0.2]])
 
 
 def predictive_of(probabilities, draws=3):
@@ -97,3 +97,10 @@ def test_a_table_of_targets_has_mean_and_both_standard_deviations():
     assert len(two) == 5
     assert len(two.columns) == 6
     np.testing.assert_allclose(two["epistemic_stddev_1"], outputs[..., 1].std(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("coverage", [0.07, 0.55, 0.56, 0.57, 0.58])  # times 100 some are a little more than whole
+def test_no_more_inputs_are_classified_than_the_share_asked_for(coverage):
+    sure = np.linspace(0.5, 0.99, 100)
+    decided = predictive_of(np.stack([sure, 1 - sure], axis=1)).decide(coverage=coverage)
+    assert (decided >= 0).sum() == round(100 * coverage)

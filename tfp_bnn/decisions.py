@@ -26,9 +26,10 @@ def sure_by_coverage(probabilities: np.ndarray, coverage: float) -> np.ndarray:
     """
     _check_between("coverage", coverage, 0, 1)
     confidence = probabilities.max(axis=-1)
-    count = math.ceil(coverage * len(confidence))
-    if not count:
+    if not coverage:
         return np.zeros(len(confidence), bool)
+    # The fewest whose share is `coverage`; the product of coverage and number is rounded, up at times.
+    count = 1 + np.searchsorted(np.arange(1, len(confidence)) / len(confidence), coverage)
     return confidence >= np.sort(confidence)[-count]
 
 
