@@ -1,9 +1,14 @@
 """The objective that `fit` minimises: over an epoch, the data's negative log-likelihood and the KL divergence, once."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
-from backend import TENSORFLOW
+from backend import TENSORFLOW, on_tensorflow_alone
 from layer_contract import divergence_from_standard_normals as kl_of
 
 import tfp_bnn as bnn
@@ -128,3 +133,31 @@ def test_a_training_step_of_ones_own_has_the_kl_term():
     model.compile(keras.optimizers.SGD(0.0), loss=bnn.likelihoods.Categorical())
     logged = fit(model, x, y, N)
     np.testing.assert_allclose(N * logged["loss"], nll_of(model, x, y).sum() + kl_of(model), rtol=1e-4)
+
+
+TWO_REPLICAS = """
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import test_objective
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    model = test_objective.make_model()
+x, y = test_objective.data()
+logged = test_objective.fit(model, x, y, batch_size=8)
+nll, kl = test_objective.nll_of(model, x, y).mean(), test_objective.kl_of(model)
+print(logged["loss"], logged["nll"], logged["kl"], nll, kl)
+"""
+
+
+@on_tensorflow_alone
+def test_two_replicas_have_the_objective_of_one_and_log_its_halves():
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    command = [sys.executable, "-c", TWO_REPLICAS]
+    run = subprocess.run(
+        command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    loss, logged_nll, logged_kl, nll, kl = map(float, run.stdout.split())
+    assert logged_nll == pytest.approx(nll, rel=1e-4)
+    assert logged_kl == pytest.approx(kl, rel=1e-4)
+    assert loss == pytest.approx(nll + kl / N, rel=1e-4)

@@ -1,4 +1,4 @@
-"""Which Keras backends the package runs on."""
+"""Which Keras backend the package runs on, and on how many replicas of the model."""
 
 import keras
 
@@ -18,3 +18,12 @@ def name() -> str:
             f"KERAS_BACKEND to one of them before Keras is imported. Received: backend={backend!r}"
         )
     return backend
+
+
+def num_replicas() -> int:
+    """Returns how many replicas of the model train at once: as many as TensorFlow's strategy has, on JAX always 1."""
+    if name() == "jax":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from tfp_bnn import _backend
 from tfp_bnn.layers.variational_layer import variational_layers
 
 Tensor = Any
@@ -30,8 +31,9 @@ def track_halves(model: keras.Model) -> None:
     def compute_and_track(x: Any = None, y: Any = None, y_pred: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         loss = compute_loss(x, y, y_pred, *args, **kwargs)
         examples = keras.ops.shape(keras.tree.flatten(y_pred)[0])[0]
-        costs = [keras.ops.sum(keras.ops.cast(cost, "float32")) for cost in model.losses]
-        nll.update_state(loss - sum(costs, 0.0), sample_weight=examples)
+        # As Keras does it: with several replicas each has its share of the loss, and metrics want the whole.
+        costs = [keras.ops.cast(model._aggregate_additional_loss(cost), "float32") for cost in model.losses]
+        nll.update_state((loss - sum(costs, 0.0)) * _backend.num_replicas(), sample_weight=examples)
         kl.update_state(_network_kl(model), sample_weight=examples)
         return loss
 
