@@ -108,6 +108,15 @@ def test_a_clone_predicts_the_same_and_trains_apart(trained):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_priors_of_the_same_name_stay_apart_in_a_clone():
+    priors = [bnn.priors.Normal(1.0, name="prior"), bnn.priors.Normal(0.1, name="prior")]
+    model = keras.Sequential([keras.Input((4,)), *(bnn.layers.DenseFlipout(4, prior=prior) for prior in priors * 2)])
+    clone = keras.models.clone_model(model)
+    assert [layer.prior.scale for layer in clone.layers] == [1.0, 0.1, 1.0, 0.1]
+    assert clone.layers[0].prior is clone.layers[2].prior is not priors[0]
+    assert bnn.prune(model, 0.5).layers[1].prior.scale == 0.1
+
+
 LOAD_ELSEWHERE = """
 import sys, keras, numpy as np, tfp_bnn as bnn
 path, x = sys.argv[1], np.load(sys.argv[2])

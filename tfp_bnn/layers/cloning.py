@@ -5,6 +5,7 @@ Nothing in them says which layers belong to one clone, so what was copied is not
 """
 
 import inspect
+import json
 from types import FrameType
 
 import keras
@@ -21,9 +22,12 @@ def prior_of_clone(prior: Prior) -> Prior:
     if call is None:
         return prior
     copies: dict[str, Prior] = call.f_locals.setdefault(_COPIES, {})
-    if prior.name not in copies:
-        copies[prior.name] = type(prior).from_config(prior.get_config())
-    return copies[prior.name]
+    # In a nested model the prior is one made anew from its config, so the object does not say which one it is. Names
+    # alone do not: Keras gives a loaded prior and a new one the same.
+    identity = json.dumps(keras.saving.serialize_keras_object(prior), sort_keys=True)
+    if identity not in copies:
+        copies[identity] = type(prior).from_config(prior.get_config())
+    return copies[identity]
 
 
 def _call_of_clone_model() -> FrameType | None:
