@@ -158,3 +158,11 @@ def test_a_compiled_function_draws_anew_at_each_call(mode):
     function = compiled(lambda: Noise(generator.next).normal((20,)), mode)
     draws = [keras.ops.convert_to_numpy(function()) for _ in range(3)]
     assert np.unique(draws).size == 60
+
+
+def test_seeds_of_more_bits_than_tfp_takes_are_reduced_to_those_it_takes():
+    draws = [
+        keras.ops.convert_to_numpy(Noise(keras.random.SeedGenerator(seed).next).normal((50,)))
+        for seed in (7, 7 + 2**31 - 2)
+    ]
+    np.testing.assert_array_equal(*draws)

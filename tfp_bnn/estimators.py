@@ -85,8 +85,11 @@ class LocalReparameterization(Estimator):
         """Returns `op(x, mu) + sqrt(op(x^2, sigma^2)) * eps`."""
         ops = keras.ops
         mean = op(inputs, kernel.mean)
-        stddev = _sqrt(op(ops.square(inputs), ops.square(kernel.stddev)))
-        eps = noise.normal(ops.shape(mean), keras.backend.standardize_dtype(mean.dtype))
+        dtype = keras.backend.standardize_dtype(mean.dtype)
+        # In float16 the square of a standard deviation of 0.0002 is 0, and that of an input of 256 infinite.
+        widened = ops.cast(inputs, "float32") if dtype == "float16" else inputs
+        stddev = ops.cast(_sqrt(op(ops.square(widened), ops.square(kernel.stddev))), dtype)
+        eps = noise.normal(ops.shape(mean), dtype)
         return Estimate(mean + stddev * eps, None)
 
     def bias(self, bias: NormalWeights, noise: Noise, sign_shapes: SignShapes) -> Estimate:

@@ -30,14 +30,14 @@ def _signs(key: Tensor, size: Any) -> Tensor:
     return sign / keras.ops.square(sign)
 
 
+# TFP wants seeds of 32 bits with a sign; those of Keras have 64 on TensorFlow.
+_SEEDS = 2**31 - 2
+
 if _backend.name() == "tensorflow":
     import tensorflow as tf
 
-    # Keras keeps int64 seeds there, TFP wants int32 ones.
-    _LARGEST_SEED = tf.int32.max - 1
-
     def _as_seed(seed: Tensor) -> Tensor:
-        return tf.cast(tf.math.floormod(seed, tf.cast(_LARGEST_SEED, seed.dtype)), tf.int32)
+        return tf.cast(tf.math.floormod(seed, tf.cast(_SEEDS, seed.dtype)), tf.int32)
 
     def _compiled(draw: Draw) -> Draw:
         signature = [tf.TensorSpec([2], tf.uint32), tf.TensorSpec([], tf.int32)]
@@ -58,7 +58,7 @@ else:
     import jax
 
     def _as_seed(seed: Tensor) -> Tensor:
-        return jax.numpy.asarray(seed, "uint32")
+        return jax.numpy.asarray(seed, "uint32") % jax.numpy.uint32(_SEEDS)
 
     def _compiled(draw: Draw) -> Draw:
         return jax.jit(draw, static_argnums=1)
