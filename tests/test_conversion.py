@@ -111,3 +111,11 @@ def subclassed():
 def test_a_model_that_cannot_be_converted_gets_one_clear_error(make, message):
     with pytest.raises(ValueError, match=message):
         bnn.to_deterministic(make())
+
+
+@pytest.mark.parametrize("layer_class", [bnn.layers.DenseFlipout, bnn.layers.DenseVariational])
+def test_a_plain_layer_has_the_regularizer_and_is_frozen_as_the_layer_is(layer_class):
+    layer = layer_class(3, activity_regularizer="l2", trainable=False)
+    (plain,) = bnn.to_deterministic(keras.Sequential([keras.Input((4,)), layer])).layers
+    assert type(plain.activity_regularizer) is keras.regularizers.L2
+    assert not plain.trainable

@@ -46,6 +46,8 @@ def test_the_layers_have_the_estimator_and_share_the_prior(estimator):
         (lambda: bnn.models.lenet5(estimator="dropout"), "`estimator` must be one of .* Received: estimator='dropout'"),
         (lambda: bnn.models.lenet5((28, 28)), r"\(height, width, channels\). Received: input_shape=\(28, 28\)"),
         (lambda: bnn.models.lenet5(num_classes=0), "`units` must be a positive integer. Received: units=0"),
+        (lambda: bnn.models.mlp((4,), units=400), "`units` must be the widths .* Received: 400"),
+        (lambda: bnn.models.layer_class("LSTM", "flipout"), "`family` must be one of .* Received: family='LSTM'"),
         (lambda: bnn.models.mlp((4,), prior="normal"), "`prior` must be a tfp_bnn.priors.Prior"),
     ],
 )

@@ -379,3 +379,22 @@ def test_a_recipe_needs_a_positive_finite_standard_deviation(stddev):
 def test_a_recipe_needs_an_initializer_that_exists():
     with pytest.raises(ValueError, match="no_such_initializer"):
         posteriors.MeanFieldNormal(mean_initializer="no_such_initializer")
+
+
+@pytest.mark.parametrize("initializer", [None, np.zeros((3, 2)), lambda shape, dtype: np.zeros(shape)])
+def test_a_recipe_needs_an_initializer_of_keras(initializer):
+    with pytest.raises(ValueError, match="`mean_initializer` must be a Keras initializer, or the name of one"):
+        posteriors.MeanFieldNormal(mean_initializer=initializer)
+
+
+def test_an_exact_divergence_that_tfp_does_not_know_is_refused_before_the_training():
+    with needs_tfp():
+        from tfp_bnn import _tfp
+
+        def cauchys(kernel_size, bias_size, dtype):
+            of_today = _tfp.distributions()
+            return of_today.Independent(of_today.Cauchy(np.zeros(kernel_size + bias_size, "float32"), 1.0), 1)
+
+        layer = layers.DenseVariational(2, fixed_normals, cauchys, kl_use_exact=True)
+        with pytest.raises(ValueError, match=r"No closed form is known .* prior=Independent"):
+            layer.build((None, 3))

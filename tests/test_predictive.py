@@ -172,9 +172,9 @@ def test_there_are_as_many_parts_as_inputs():
         predictive[5]
 
 
-@pytest.mark.parametrize("shape", [(), (3,), (3, 2), (2, 3, 4, 5)])
+@pytest.mark.parametrize("shape", [(), (3,), (3, 2), (2, 3, 4, 5), (0, 3, 2)])
 def test_outputs_of_another_rank_get_one_clear_error(shape):
-    with pytest.raises(ValueError, match=r"\[draws, n, outputs\]. Received: outputs of shape"):
+    with pytest.raises(ValueError, match=r"\[draws, n, outputs\], .*Received: outputs of shape"):
         bnn.Predictive(np.zeros(shape), CATEGORICAL)
 
 
@@ -409,11 +409,12 @@ def test_the_likelihood_is_the_one_that_is_given_or_the_one_of_the_model():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_draws": 0}, "`num_draws` must be an integer of at least 1. Received: num_draws=0"),
+        ({"num_draws": 0}, "`num_draws` must be a positive integer. Received: num_draws=0"),
         ({"num_draws": -3}, "Received: num_draws=-3"),
         ({"num_draws": 2.5}, "Received: num_draws=2.5"),
-        ({"batch_size": 0}, "`batch_size` must be an integer of at least 1. Received: batch_size=0"),
+        ({"batch_size": 0}, "`batch_size` must be a positive integer. Received: batch_size=0"),
         ({"batch_size": None}, "Received: batch_size=None"),
+        ({"likelihood": keras.losses.MeanSquaredError()}, "`likelihood` must be a tfp_bnn.likelihoods.Likelihood"),
         ({"likelihood": None}, r"needs a likelihood: .* Received: a model with loss=None"),
         ({"x": np.zeros((0, 4))}, "`x` must hold at least one input"),
         ({"x": np.float32(3)}, "`x` must hold at least one input"),
@@ -439,3 +440,11 @@ def test_a_model_of_two_outputs_gets_one_clear_error():
     model = keras.Model(entry, [layers.DenseFlipout(2)(entry), layers.DenseFlipout(3)(entry)], name="twins")
     with pytest.raises(ValueError, match=r"models of one output\. Received: 2 outputs of 'twins'"):
         bnn.predict(model, inputs(), likelihood=NORMAL, verbose=False)
+
+
+def test_a_model_that_is_not_built_has_the_draws_that_it_has_once_it_is():
+    # Two tensors of weights: the second must not take the noise of the first in the next draw.
+    model = keras.Sequential([layers.DenseFlipout(3), layers.DenseFlipout(2)])
+    first = predict(model, inputs()).draws
+    summary = bnn.summarize(model, inputs(), num_draws=20, likelihood=NORMAL, seed=1, verbose=False)
+    np.testing.assert_allclose(summary.mean(), first.mean(axis=0), rtol=1e-5)

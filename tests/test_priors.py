@@ -257,3 +257,10 @@ def test_a_mixture_needs_its_standard_deviations_in_order(sigma_1, sigma_2):
 def test_a_mixture_needs_a_share_between_0_and_1(pi):
     with pytest.raises(ValueError, match=f"`pi` must lie strictly between 0 and 1. Received: pi={pi}"):
         priors.ScaleMixture(pi=pi)
+
+
+def test_the_density_of_integers_is_that_of_the_same_numbers():
+    prior = priors.ScaleMixture(1.0, 0.1, 0.2)
+    np.testing.assert_allclose(
+        numpy(prior.log_prob(np.array([0, 2]))), numpy(prior.log_prob(np.array([0.0, 2.0], "float32")))
+    )

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from backend import double_precision
 from scipy import stats
 
 import tfp_bnn as bnn
@@ -229,3 +230,18 @@ def test_weights_that_are_not_finite_are_an_error():
     model.layers[0].random_weights["kernel"][0].mean.assign(np.full((6, 3), np.nan))
     with pytest.raises(ValueError, match="18 of 18 weights"):
         bnn.signal_to_noise(model)
+
+
+def test_a_pruned_layer_in_double_precision_has_a_kl_term():
+    with double_precision():
+        layer = random_layer("DenseFlipout", dtype="float64", kl_weight=1.0)
+        model = bnn.prune(keras.Sequential([keras.Input((6,), dtype="float64"), layer]), 0.5)
+        (pruned,) = model.layers
+        pruned(X.astype("float64"))
+        kept = [numpy(posterior.kept) for posterior in posteriors(model)]
+        values = [(numpy(posterior.mean), numpy(posterior.stddev)) for posterior in posteriors(model)]
+        expected = sum(
+            (0.5 * (mean**2 + stddev**2 - 1) - np.log(stddev))[mask].sum()
+            for mask, (mean, stddev) in zip(kept, values, strict=True)
+        )
+        np.testing.assert_allclose(numpy(pruned.take_kl()), expected, rtol=1e-12)

@@ -59,9 +59,13 @@ def test_without_a_kl_weight_evaluation_and_prediction_still_work():
 
 
 def test_a_kl_weight_in_the_constructor_is_enough():
-    model, (x, y) = flipout_classifier(kl_weight=1 / N), data()
-    history = model.fit(x, y, verbose=0)
-    assert history.history["loss"][0] > kl_of(model) / N / 2
+    # Hardly any noise, and no step: the loss is that of the model before and after.
+    posterior = bnn.posteriors.MeanFieldNormal(1e-6)
+    model, (x, y) = flipout_classifier(kl_weight=1 / N, posterior=posterior), data()
+    model.compile(keras.optimizers.SGD(0.0), loss=bnn.likelihoods.Categorical())
+    loss = model.fit(x, y, verbose=0).history["loss"][0]
+    nll = -bnn.predict(model, x, num_draws=1, verbose=False).log_prob(y).mean()
+    assert loss == pytest.approx(nll + kl_of(model) / N, rel=1e-4)
     assert model.layers[0].kl_weight == pytest.approx(1 / N)
 
 
@@ -170,6 +174,21 @@ def test_the_kl_weight_follows_its_schedule_batch_by_batch(schedule, expected):
     np.testing.assert_allclose(weights_seen(schedule), expected, rtol=1e-5)
 
 
+def test_a_schedule_is_of_the_training_alone(tmp_path):
+    model, (x, y) = flipout_classifier(), data()
+    weight = bnn.callbacks.KLWeight(num_examples=N, schedule=bnn.kl_schedules.cyclical(2))
+    history = model.fit(x, y, batch_size=BATCH, epochs=1, validation_data=data(1), verbose=0, callbacks=[weight])
+    logged = {name: values[-1] for name, values in history.history.items()}
+    assert logged["val_loss"] == pytest.approx(logged["val_nll"] + logged["val_kl"] / N, rel=1e-5)
+    assert (
+        logged["loss"] < logged["nll"] + 0.5 * logged["kl"] / N
+    )  # the factors were 0, 1/3 and 2/3 of batches 16, 16, 8
+    assert [layer.kl_weight for layer in model.layers] == pytest.approx([1 / N] * 2)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert [layer.kl_weight for layer in loaded.layers] == pytest.approx([1 / N] * 2)
+
+
 def test_the_batches_of_one_execution_share_the_mean_of_their_factors():
     seen = weights_seen({"schedule": bnn.kl_schedules.blundell}, epochs=1, steps_per_execution=2)
     np.testing.assert_allclose(seen, [9 / 7, 3 / 7], rtol=1e-5)
@@ -253,6 +272,7 @@ def test_every_steps_may_predict_with_the_weights_of_that_step():
             "`warmup_epochs` or `schedule`, not both",
         ),
         (lambda: bnn.callbacks.EverySteps(0, print), "`steps` must be a positive integer. Received: steps=0"),
+        (lambda: bnn.callbacks.EverySteps(1.5, print), "`steps` must be a positive integer. Received: steps=1.5"),
     ],
 )
 def test_a_wrong_argument_of_a_callback_gets_one_clear_error(make_callback, message):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tfp_bnn import kl_schedules, objective
+from tfp_bnn.checks import check_count
 from tfp_bnn.layers.variational_layer import variational_layers
 
 
@@ -17,6 +18,7 @@ class KLWeight(keras.callbacks.Callback):
     Each layer adds `kl_weight * KL[q || p]` to the loss, with `kl_weight = factor * beta / num_examples`. Then the
     loss of a minibatch is an unbiased estimate of the negative ELBO, divided by the number of training examples.
     `history.history` gets `nll` and `kl`, in nats, the latter of the whole network; with `val_` for validation data.
+    A warm-up or schedule is of the training alone: `val_loss` has the whole KL term, and so has the model that is left.
 
     Args:
         num_examples: number N of training examples (not of batches), positive.
@@ -83,6 +85,14 @@ class KLWeight(keras.callbacks.Callback):
         """Sets the batch's weight."""
         self._set(self._factor(batch))
 
+    def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Sets the whole weight, so that the losses of validation data can be compared between epochs."""
+        self._set(1.0)
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        """Sets the whole weight: a last factor near 0 would leave the model without a KL term unnoticed."""
+        self._set(1.0)
+
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Raises ValueError if a half of the loss is not a number: no later epoch could mend that."""
         halves = {name: (logs or {}).get(name, 0.0) for name in ("nll", "kl")}
@@ -118,7 +128,7 @@ class EverySteps(keras.callbacks.Callback):
         function: takes the number of steps done; it may use the model.
 
     Raises:
-        ValueError: if `steps` is not positive.
+        ValueError: if `steps` is not a positive integer.
 
     Example:
 
@@ -127,9 +137,7 @@ class EverySteps(keras.callbacks.Callback):
 
     def __init__(self, steps: int, function: Callable[[int], Any]):
         super().__init__()
-        if steps < 1:
-            raise ValueError(f"`steps` must be a positive integer. Received: steps={steps}")
-        self.steps = steps
+        self.steps = check_count("steps", steps)
         self.function = function
         self._done = 0
         self._last_batch = -1

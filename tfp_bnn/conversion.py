@@ -17,7 +17,7 @@ def to_deterministic(model: keras.Model) -> keras.Model:
         model: a built Sequential or Functional model; models inside it are copied too.
 
     Returns:
-        The copy, compiled as the model is. It holds no code of this package.
+        The copy, compiled as the model is. Its layers hold no code of this package; its loss may be a likelihood.
 
     Raises:
         ValueError: if the model is subclassed or not built, or has Bayesian layers inside layers that are no models.

@@ -88,7 +88,11 @@ class DistributionPrior(Prior):
 
 @divergences.register_closed_form(DistributionWeights, DistributionPrior)
 def _tfp_divergence(posterior: DistributionWeights, prior: DistributionPrior) -> Tensor:
-    return keras.ops.sum(posterior.distribution().kl_divergence(prior.distribution()))
+    q, p = posterior.distribution(), prior.distribution()
+    try:
+        return keras.ops.sum(q.kl_divergence(p))
+    except NotImplementedError as error:
+        raise divergences.unknown(type(q).__name__, type(p).__name__) from error
 
 
 def _today(source: Any) -> Any:

@@ -31,19 +31,19 @@ def has_closed_form(posterior: posteriors.WeightPosterior, prior: priors.Prior) 
     return (type(posterior), type(prior)) in _CLOSED_FORMS
 
 
-def check_closed_form(posterior: posteriors.WeightPosterior, prior: priors.Prior) -> None:
-    """Raises ValueError if the divergence of these two is not known in closed form."""
-    if not has_closed_form(posterior, prior):
-        raise ValueError(
-            "No closed form is known for the KL divergence of this posterior from this prior; leave it to Monte "
-            f"Carlo. Received: posterior={type(posterior).__name__}, prior={type(prior).__name__}"
-        )
-
-
 def closed_form(posterior: posteriors.WeightPosterior, prior: priors.Prior) -> Tensor:
     """Returns KL[q || p] in nats, exactly; raises ValueError if it is not known in closed form."""
-    check_closed_form(posterior, prior)
+    if not has_closed_form(posterior, prior):
+        raise unknown(type(posterior).__name__, type(prior).__name__)
     return _CLOSED_FORMS[type(posterior), type(prior)](posterior, prior)
+
+
+def unknown(posterior: str, prior: str) -> ValueError:
+    """Returns the error that says of which two distributions no divergence is known in closed form."""
+    return ValueError(
+        "No closed form is known for the KL divergence of this posterior from this prior; leave it to Monte Carlo. "
+        f"Received: posterior={posterior}, prior={prior}"
+    )
 
 
 def monte_carlo(sample: posteriors.WeightSample, prior: priors.Prior) -> Tensor:

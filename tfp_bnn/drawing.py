@@ -1,6 +1,5 @@
 """Whole networks drawn from a Bayesian model, and their outputs: what all Monte Carlo predictions are made of."""
 
-import numbers
 import random
 import weakref
 from collections.abc import Callable, Iterator
@@ -10,22 +9,21 @@ import keras
 import numpy as np
 
 from tfp_bnn import _backend, held_weights
+from tfp_bnn.checks import check_type
 from tfp_bnn.layers.variational_layer import variational_layers
 from tfp_bnn.likelihoods import Likelihood
 from tfp_bnn.noise import counted
 
 Tensor = Any
 
-
-def check_counts(**counts: Any) -> None:
-    """Raises ValueError if one of the arguments is not an integer of at least 1."""
-    for name, value in counts.items():
-        if not isinstance(value, numbers.Integral) or value < 1:
-            raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
+BAR_DELAY_SECONDS = 2.0
+"""What takes less long shows no progress bar."""
 
 
-def likelihood_of(model: keras.Model) -> Likelihood:
-    """Returns the likelihood that a model was compiled with; raises ValueError if there is none."""
+def likelihood_of(model: keras.Model, likelihood: Likelihood | None) -> Likelihood:
+    """Returns the likelihood, or that which a model was compiled with; raises ValueError if there is none."""
+    if likelihood is not None:
+        return check_type("likelihood", likelihood, Likelihood)
     loss = getattr(model, "loss", None)
     if not isinstance(loss, Likelihood):
         raise ValueError(
@@ -47,14 +45,17 @@ def batches_of(x: Any, batch_size: int) -> Iterator[Any]:
         yield keras.tree.map_structure(lambda array, start=start: array[start : start + batch_size], arrays)
 
 
-def seeds_of_draws(model: keras.Model, num_draws: int, seed: int | None) -> np.ndarray:
+def seeds_of_draws(model: keras.Model, inputs: Any, num_draws: int, seed: int | None) -> np.ndarray:
     """Returns one seed a draw, [draws, 2], with room between them for one for each tensor of weights.
 
     Args:
         model: the model, for the number of its tensors of weights.
+        inputs: some inputs: a model that has not seen any has no weights yet.
         num_draws: how many.
         seed: integer that makes the draws repeatable; None draws one.
     """
+    if not model.built:
+        model(inputs)
     seed = random.getrandbits(31) if seed is None else seed
     tensors = sum(len(layer.random_weights) for layer in variational_layers(model))
     first = np.full(num_draws, seed % (2**31 - 1))
@@ -80,8 +81,6 @@ def draw_outputs(model: keras.Model, inputs: Any, seeds: np.ndarray) -> np.ndarr
 
     All draws run inside one compiled function, in which each network is drawn once.
     """
-    if not model.built:
-        model(inputs)
     if model not in _COMPILED:
         # A strong reference to the model, in the cache's value, would keep the model alive for ever.
         compile_draws = _compile_tensorflow if _backend.name() == "tensorflow" else _compile_jax

@@ -36,8 +36,10 @@ def quantiles(outputs: np.ndarray, likelihood: Likelihood, probabilities: Sequen
     >>> quantiles(outputs, Normal(scale=0.1), (0.25, 0.75)).round(3).ravel().tolist()
     [-1.0, 1.0]
     """
-    if any(not 0 < probability < 1 for probability in probabilities):
-        raise ValueError(f"`probabilities` must be between 0 and 1. Received: probabilities={tuple(probabilities)}")
+    if np.ndim(probabilities) != 1 or any(not 0 < probability < 1 for probability in probabilities):
+        raise ValueError(
+            f"`probabilities` must be a sequence of numbers between 0 and 1. Received: probabilities={probabilities}"
+        )
     cdf, inverse_cdf, noise_variance = _noise(likelihood)
     loc, variance = (_float64(moment(outputs)) for moment in (likelihood.mean, likelihood.variance))
     targets = loc.shape[1:]

@@ -12,6 +12,7 @@ _ESTIMATORS = {
     "reparameterization": "Reparameterization",
     "local-reparameterization": "LocalReparameterization",
 }
+_FAMILIES = ("Dense", "Conv1D", "Conv2D", "Conv3D")
 
 
 def layer_class(family: str, estimator: str) -> type[layers.VariationalLayer]:
@@ -21,9 +22,19 @@ def layer_class(family: str, estimator: str) -> type[layers.VariationalLayer]:
         family: "Dense", "Conv1D", "Conv2D" or "Conv3D".
         estimator: "flipout", "reparameterization" or "local-reparameterization".
 
+    Returns:
+        The class, of `tfp_bnn.layers`.
+
     Raises:
-        ValueError: if the estimator is unknown.
+        ValueError: if family or estimator is unknown.
+
+    Example:
+
+    >>> layer_class("Conv2D", "local-reparameterization").__name__
+    'Conv2DLocalReparameterization'
     """
+    if family not in _FAMILIES:
+        raise ValueError(f"`family` must be one of {', '.join(_FAMILIES)}. Received: family={family!r}")
     ending = _ESTIMATORS.get(str(estimator).replace("_", "-"))
     if ending is None:
         raise ValueError(f"`estimator` must be one of {', '.join(_ESTIMATORS)}. Received: estimator={estimator!r}")
@@ -72,7 +83,7 @@ def lenet5(
     if len(input_shape) != 3:
         raise ValueError(f"`input_shape` must be (height, width, channels). Received: input_shape={input_shape}")
     convolution, dense = layer_class("Conv2D", estimator), layer_class("Dense", estimator)
-    bayesian = {"prior": prior or priors.Normal(), "posterior": posterior}
+    bayesian = {"prior": priors.Normal() if prior is None else prior, "posterior": posterior}
     return keras.Sequential(
         [
             keras.Input(tuple(input_shape)),
@@ -124,8 +135,10 @@ def mlp(
 
     Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 5.1.
     """
+    if not isinstance(units, Sequence):
+        raise ValueError(f"`units` must be the widths of the hidden layers, such as (400, 400). Received: {units!r}")
     dense = layer_class("Dense", estimator)
-    bayesian = {"prior": prior or priors.Normal(), "posterior": posterior}
+    bayesian = {"prior": priors.Normal() if prior is None else prior, "posterior": posterior}
     hidden = [dense(width, activation, **bayesian) for width in units]
     return keras.Sequential(
         [keras.Input(tuple(input_shape)), keras.layers.Flatten(), *hidden, dense(num_outputs, **bayesian)],

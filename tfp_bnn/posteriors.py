@@ -13,12 +13,11 @@ import keras
 import numpy as np
 
 from tfp_bnn import _tfp
+from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.noise import Noise
 from tfp_bnn.softplus import softplus, softplus_inverse
 
 Tensor = Any
-
-_HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 class WeightSample(NamedTuple):
@@ -89,7 +88,9 @@ class NormalWeights(WeightPosterior):
 
     def num_kept(self) -> int | Tensor:
         """Returns how many weights are not pruned."""
-        return math.prod(self.mean.shape) if self.kept is None else keras.ops.sum(self._or_else(1.0, 0.0))
+        if self.kept is None:
+            return math.prod(self.mean.shape)
+        return keras.ops.sum(keras.ops.cast(self.kept, self.mean.dtype))
 
     def sum_log_stddev(self) -> Tensor:
         """Returns the sum over the weights that are not pruned of the logarithm of the standard deviation."""
@@ -105,7 +106,7 @@ class NormalWeights(WeightPosterior):
         eps = noise.normal(self.mean.shape, keras.backend.standardize_dtype(self.mean.dtype))
         # In terms of eps, not of the weights: exact however small the standard deviation is beside the mean.
         squares = ops.sum(self._or_else(ops.square(eps), 0.0))
-        log_prob = -0.5 * squares - self.sum_log_stddev() - self.num_kept() * _HALF_LOG_TWO_PI
+        log_prob = -0.5 * squares - self.sum_log_stddev() - self.num_kept() * HALF_LOG_TWO_PI
         return WeightSample(self.stddev * eps, log_prob, self.kept)
 
     def sample(self, noise: Noise) -> WeightSample:
@@ -152,7 +153,7 @@ class MeanFieldNormal(Posterior):
         mean_initializer: Keras initializer of the means of kernels.
 
     Raises:
-        ValueError: if `initial_stddev` is not positive.
+        ValueError: if `initial_stddev` is not positive, or if `mean_initializer` is no Keras initializer.
 
     Example:
 
@@ -167,6 +168,11 @@ class MeanFieldNormal(Posterior):
             raise ValueError(f"`initial_stddev` must be positive and finite. Received: initial_stddev={initial_stddev}")
         self.initial_stddev = float(initial_stddev)
         self.mean_initializer = keras.initializers.get(mean_initializer)
+        if not isinstance(self.mean_initializer, keras.initializers.Initializer):
+            raise ValueError(
+                "`mean_initializer` must be a Keras initializer, or the name of one. "
+                f"Received: mean_initializer={mean_initializer!r}"
+            )
 
     def create(self, add_weight: Callable[..., Any], name: str, shape: Sequence[int]) -> NormalVariables:
         """Makes the variables `NAME_mean` and `NAME_rho`; the means of a vector, a bias, start at 0."""

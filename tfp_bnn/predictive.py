@@ -10,14 +10,13 @@ import scipy.special
 from tqdm import auto as tqdm
 
 from tfp_bnn import decisions, drawing, mixture_quantiles
+from tfp_bnn.checks import check_count, check_type
 from tfp_bnn.likelihoods import Categorical, Likelihood
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Tensor = Any
-
-_BAR_DELAY_SECONDS = 2.0
 
 
 class Predictive:
@@ -28,7 +27,7 @@ class Predictive:
         likelihood: what turns them into distributions.
 
     Raises:
-        ValueError: if `outputs` has another rank.
+        ValueError: if `outputs` has another rank or holds no draw, or if `likelihood` is none of this package.
 
     Example:
 
@@ -40,10 +39,12 @@ class Predictive:
 
     def __init__(self, outputs: np.ndarray, likelihood: Likelihood):
         outputs = np.asarray(outputs)
-        if outputs.ndim != 3:
-            raise ValueError(f"`outputs` must be [draws, n, outputs]. Received: outputs of shape {outputs.shape}")
+        if outputs.ndim != 3 or not len(outputs):
+            raise ValueError(
+                f"`outputs` must be [draws, n, outputs], of a draw at least. Received: outputs of shape {outputs.shape}"
+            )
         self.outputs = outputs
-        self.likelihood = likelihood
+        self.likelihood = check_type("likelihood", likelihood, Likelihood)
 
     def __len__(self) -> int:
         return self.outputs.shape[1]
@@ -260,11 +261,13 @@ def predict(
     >>> predictive.draws.shape
     (20, 3, 2)
     """
-    drawing.check_counts(num_draws=num_draws, batch_size=batch_size)
-    likelihood = drawing.likelihood_of(model) if likelihood is None else likelihood
+    check_count("num_draws", num_draws)
+    check_count("batch_size", batch_size)
+    likelihood = drawing.likelihood_of(model, likelihood)
     batches = list(drawing.batches_of(x, batch_size))
-    seeds = drawing.seeds_of_draws(model, num_draws, seed)
-    bar = tqdm.tqdm(batches, desc=f"{num_draws} draws", unit="batch", delay=_BAR_DELAY_SECONDS, disable=not verbose)
+    seeds = drawing.seeds_of_draws(model, batches[0], num_draws, seed)
+    delay = drawing.BAR_DELAY_SECONDS
+    bar = tqdm.tqdm(batches, desc=f"{num_draws} draws", unit="batch", delay=delay, disable=not verbose)
     return Predictive(np.concatenate([drawing.draw_outputs(model, batch, seeds) for batch in bar], axis=1), likelihood)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import keras
 
 from tfp_bnn import _tfp
+from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.softplus import plus_softplus, softplus
 
 Tensor = Any
 
-_HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 # Of |log sigma|: beyond it the squares of standard deviations, or their inverses, leave float32.
 _BOUND = 40.0
 _SMALLEST = math.exp(-_BOUND)
@@ -73,7 +73,7 @@ class Normal(Prior):
     def log_prob(self, weights: Tensor) -> Tensor:
         """Returns log N(w | loc, scale^2) in nats for each weight."""
         standardized = (weights - self.loc) / self.scale
-        return -0.5 * keras.ops.square(standardized) - (math.log(self.scale) + _HALF_LOG_TWO_PI)
+        return -0.5 * keras.ops.square(standardized) - (math.log(self.scale) + HALF_LOG_TWO_PI)
 
     def distribution(self, shape: Sequence[int] = ()) -> Any:
         """Returns `tfd.Normal(loc, scale)` of batch shape `shape`."""
@@ -171,13 +171,15 @@ class ScaleMixture(Prior):
         """
         ops = keras.ops
         weights = ops.convert_to_tensor(weights)
+        if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(weights.dtype)):
+            weights = ops.cast(weights, keras.config.floatx())
         log_sigma_1, log_sigma_2, logit_pi = self._parameters(keras.backend.standardize_dtype(weights.dtype))
         # Learning may make the first component the narrower one; the density must be summed from the wider.
         log_wide, log_narrow = ops.maximum(log_sigma_1, log_sigma_2), ops.minimum(log_sigma_1, log_sigma_2)
         logit_wide = ops.where(log_sigma_1 >= log_sigma_2, logit_pi, -logit_pi)
         half_precision_wide, half_precision_narrow = 0.5 * ops.exp(-2 * log_wide), 0.5 * ops.exp(-2 * log_narrow)
         squared = ops.square(weights)
-        wide = -squared * half_precision_wide - (log_wide + softplus(-logit_wide) + _HALF_LOG_TWO_PI)
+        wide = -squared * half_precision_wide - (log_wide + softplus(-logit_wide) + HALF_LOG_TWO_PI)
         narrow_log_odds = (log_wide - log_narrow - logit_wide) - squared * (half_precision_narrow - half_precision_wide)
         return plus_softplus(wide, narrow_log_odds)
 

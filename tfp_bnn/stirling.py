@@ -1,15 +1,14 @@
 """The remainder of Stirling's formula: log-probabilities of counts in terms of it have no large terms that cancel."""
 
-import math
 from typing import Any
 
 import keras
 
 from tfp_bnn import _backend
+from tfp_bnn.constants import HALF_LOG_TWO_PI
 
 Tensor = Any
 
-HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 # From here on four terms of the series are exact to 1e-11.
 _SERIES_FROM = 8.0
 

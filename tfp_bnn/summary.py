@@ -10,16 +10,17 @@ import numpy as np
 from tqdm import auto as tqdm
 
 from tfp_bnn import drawing
+from tfp_bnn.checks import check_count
 from tfp_bnn.likelihoods import Likelihood
 
 _DRAWS_AT_ONCE = 50
-_BAR_DELAY_SECONDS = 2.0
 
 
 class PredictiveSummary:
     """What is left of the predictive distribution of n inputs when the draws themselves are not kept.
 
-    Its methods are those of `Predictive`, and have their values.
+    Its methods have the values of those of `Predictive` of the same names; `log_prob` is of the targets that
+    `summarize` was given. What needs the draws themselves (`quantiles`, `distribution`, `decide`, ...) it has not.
 
     Args:
         averages: over draws, of the mean, its variance between draws ("epistemic"), the variance ("aleatoric"), the
@@ -128,13 +129,15 @@ def summarize(
     >>> summary.mean().shape, summary.mutual_information().shape
     ((3, 2), (3,))
     """
-    drawing.check_counts(num_draws=num_draws, batch_size=batch_size)
-    likelihood = drawing.likelihood_of(model) if likelihood is None else likelihood
+    check_count("num_draws", num_draws)
+    check_count("batch_size", batch_size)
+    likelihood = drawing.likelihood_of(model, likelihood)
     batches = list(drawing.batches_of(x, batch_size))
     targets = _batches_of_targets(y, batches)
-    chunks = np.array_split(drawing.seeds_of_draws(model, num_draws, seed), -(-num_draws // _DRAWS_AT_ONCE))
+    seeds_of_draws = drawing.seeds_of_draws(model, batches[0], num_draws, seed)
+    chunks = np.array_split(seeds_of_draws, -(-num_draws // _DRAWS_AT_ONCE))
     bar = tqdm.tqdm(
-        total=len(batches) * num_draws, desc="Draws", unit="draw", delay=_BAR_DELAY_SECONDS, disable=not verbose
+        total=len(batches) * num_draws, desc="Draws", unit="draw", delay=drawing.BAR_DELAY_SECONDS, disable=not verbose
     )
 
     def outputs_of(batch: Any) -> Iterator[np.ndarray]:

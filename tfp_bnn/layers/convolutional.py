@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 import keras
 
 from tfp_bnn import estimators, posteriors, priors
+from tfp_bnn.checks import check_count
 from tfp_bnn.estimators import SignShapes
-from tfp_bnn.layers.linear_layer import LinearVariationalLayer, check_size
+from tfp_bnn.layers.linear_layer import LinearVariationalLayer
 
 Tensor = Any
 
@@ -40,7 +41,7 @@ class _Convolution(LinearVariationalLayer):
         **kwargs: Any,
     ):
         super().__init__(
-            check_size("filters", filters),
+            check_count("filters", filters),
             activation=activation,
             use_bias=use_bias,
             prior=prior,
@@ -52,7 +53,7 @@ class _Convolution(LinearVariationalLayer):
             **kwargs,
         )
         self.filters = filters
-        self.groups = check_size("groups", groups)
+        self.groups = check_count("groups", groups)
         if not isinstance(padding, str):
             raise ValueError(f"`padding` must be a string. Received: padding={padding!r}")
         # Keras's own layer checks the arguments and brings them to one form.
@@ -78,8 +79,7 @@ class _Convolution(LinearVariationalLayer):
             self.groups,
             activation=self.activation,
             use_bias=self.use_bias,
-            name=self.name,
-            dtype=self.dtype_policy,
+            **self.keras_arguments(),
         )
 
     @property

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 
 from tfp_bnn import estimators, posteriors, priors
+from tfp_bnn.checks import check_count
 from tfp_bnn.estimators import SignShapes
-from tfp_bnn.layers.linear_layer import LinearVariationalLayer, check_features, check_size
+from tfp_bnn.layers.linear_layer import LinearVariationalLayer, check_features
 
 Tensor = Any
 
@@ -30,7 +31,7 @@ class _Dense(LinearVariationalLayer):
         **kwargs: Any,
     ):
         super().__init__(
-            check_size("units", units),
+            check_count("units", units),
             activation=activation,
             use_bias=use_bias,
             prior=prior,
@@ -56,7 +57,7 @@ class _Dense(LinearVariationalLayer):
     def keras_layer(self) -> keras.layers.Dense:
         """Returns Keras's `Dense` of the same arguments, not built."""
         return keras.layers.Dense(
-            self.units, activation=self.activation, use_bias=self.use_bias, name=self.name, dtype=self.dtype_policy
+            self.units, activation=self.activation, use_bias=self.use_bias, **self.keras_arguments()
         )
 
     def linear_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 
 from tfp_bnn import divergences, posteriors, priors
+from tfp_bnn.checks import check_count
 from tfp_bnn.distribution_functions import DistributionPosterior, DistributionPrior
-from tfp_bnn.layers.linear_layer import check_features, check_size
+from tfp_bnn.layers.linear_layer import check_features
 from tfp_bnn.layers.variational_layer import VariationalLayer, monte_carlo_divergence
 from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import WeightPosterior, WeightSample
@@ -29,8 +30,8 @@ class DenseVariational(VariationalLayer):
         units: number of outputs, a positive integer.
         posterior: a `tfp_bnn.posteriors.Posterior`; None stands for `MeanFieldNormal()`. Or, as TFP's layer takes it,
             a function of (kernel size, bias size, dtype) that returns a distribution over a vector of that many
-            weights, the kernel's first, or a callable that takes the inputs and returns one. A callable that is a
-            Keras layer is tracked and trained.
+            weights, the kernel's first, or a callable of one argument, always None, that returns one. A callable that
+            is a Keras layer is tracked and trained.
         prior: a `tfp_bnn.priors.Prior`, which several layers may share; None stands for `Normal(scale=1.0)`. Or such
             a function.
         kl_weight: what the KL divergence is multiplied by in the loss; None leaves it to `callbacks.KLWeight`.
@@ -73,9 +74,11 @@ class DenseVariational(VariationalLayer):
         **kwargs: Any,
     ):
         super().__init__(kl_weight=kl_weight, seed=seed, **kwargs)
-        self.units = check_size("units", units)
-        self.posterior = _check("posterior", posterior or posteriors.MeanFieldNormal(), posteriors.Posterior)
-        self.prior = _check("prior", prior or priors.Normal(), priors.Prior)
+        self.units = check_count("units", units)
+        self.posterior = _check(
+            "posterior", posteriors.MeanFieldNormal() if posterior is None else posterior, posteriors.Posterior
+        )
+        self.prior = _check("prior", priors.Normal() if prior is None else prior, priors.Prior)
         self.kl_use_exact = kl_use_exact
         self.supports_masking = True
         self.activation = keras.activations.get(activation)
@@ -97,7 +100,7 @@ class DenseVariational(VariationalLayer):
             self.distribution_prior = prior = DistributionPrior(prior(*sizes))
         self.add_random_weights("weights", shape, posterior, prior)
         if self.kl_use_exact:
-            divergences.check_closed_form(self._variables().read(), prior)
+            divergences.closed_form(self._variables().read(), prior)  # raises now what it would raise in training
 
     def noisy_outputs(
         self, inputs: Tensor, weights: Mapping[str, WeightPosterior], noise: Noise
@@ -118,7 +121,7 @@ class DenseVariational(VariationalLayer):
     def keras_layer(self) -> keras.layers.Dense:
         """Returns Keras's `Dense` of the same arguments, not built."""
         return keras.layers.Dense(
-            self.units, activation=self.activation, use_bias=self.use_bias, name=self.name, dtype=self.dtype_policy
+            self.units, activation=self.activation, use_bias=self.use_bias, **self.keras_arguments()
         )
 
     def keras_weights(self, weights: Mapping[str, Tensor]) -> list[Tensor]:
@@ -186,7 +189,9 @@ class DenseVariational(VariationalLayer):
 
 
 def _check(name: str, value: Any, expected: type) -> Any:
-    if not isinstance(value, expected) and (isinstance(value, type) or not callable(value)):
+    # A prior is a Keras layer, so it is callable, but it makes no distribution over weights of a size.
+    is_function = callable(value) and not isinstance(value, type | priors.Prior)
+    if not isinstance(value, expected) and not is_function:
         raise ValueError(
             f"`{name}` must be a tfp_bnn.{name}s.{expected.__name__} or a function of (kernel size, bias size, dtype) "
             f"that returns a TFP distribution. Received: {name}={value!r}"

@@ -1,13 +1,13 @@
 """The base of layers with a linear operation: a random kernel, a bias (random where asked), an estimator."""
 
 import abc
-import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
 
 from tfp_bnn import divergences, posteriors, priors
+from tfp_bnn.checks import check_type
 from tfp_bnn.estimators import Estimator, SignShapes
 from tfp_bnn.layers.variational_layer import VariationalLayer, monte_carlo_divergence
 from tfp_bnn.noise import Noise
@@ -55,10 +55,10 @@ class LinearVariationalLayer(VariationalLayer):
         self._num_outputs = num_outputs
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
-        self.prior = check_type("prior", prior or priors.Normal(), priors.Prior)
-        self.posterior = check_type("posterior", posterior or posteriors.MeanFieldNormal(), posteriors.Posterior)
-        self.bias_posterior = bias_posterior and check_type("bias_posterior", bias_posterior, posteriors.Posterior)
-        self.bias_prior = bias_posterior and check_type("bias_prior", bias_prior or priors.Normal(), priors.Prior)
+        self.prior = _prior("prior", prior)
+        self.posterior = _posterior("posterior", posteriors.MeanFieldNormal() if posterior is None else posterior)
+        self.bias_posterior = bias_posterior if bias_posterior is None else _posterior("bias_posterior", bias_posterior)
+        self.bias_prior = None if bias_posterior is None else _prior("bias_prior", bias_prior)
         self.bias = None
 
     # What a family supplies.
@@ -163,13 +163,6 @@ class LinearVariationalLayer(VariationalLayer):
         }
 
 
-def check_size(name: str, value: Any) -> int:
-    """Returns `value` if it is a positive integer; raises ValueError otherwise."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-    return int(value)
-
-
 def check_features(input_shape: Sequence[int | None]) -> None:
     """Raises ValueError if a dense layer cannot take inputs of this shape."""
     if len(input_shape) < 2 or not input_shape[-1]:
@@ -179,11 +172,9 @@ def check_features(input_shape: Sequence[int | None]) -> None:
         )
 
 
-def check_type(name: str, value: Any, expected: type) -> Any:
-    """Returns `value` if it is an `expected`; raises ValueError otherwise."""
-    if not isinstance(value, expected):
-        raise ValueError(
-            f"`{name}` must be a tfp_bnn.{expected.__module__.rsplit('.', 1)[-1]}.{expected.__name__}. "
-            f"Received: {name}={value!r}"
-        )
-    return value
+def _prior(name: str, prior: Any) -> priors.Prior:
+    return check_type(name, priors.Normal() if prior is None else prior, priors.Prior)
+
+
+def _posterior(name: str, posterior: Any) -> posteriors.Posterior:
+    return check_type(name, posterior, posteriors.Posterior)

@@ -39,12 +39,15 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
             None: `tfp_bnn.callbacks.KLWeight` sets it, for all layers of a model in one place.
         seed: integer seed of the layer's noise; None draws one.
         **kwargs: of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `kl_weight` is negative or not finite; if the layer is trained with no KL weight set.
     """
 
     def __init__(self, *, kl_weight: float | None = None, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        if kl_weight is not None and not 0 <= kl_weight < math.inf:
-            raise ValueError(f"`kl_weight` must be a finite number of at least 0. Received: kl_weight={kl_weight}")
+        if kl_weight is not None:
+            _check_kl_weight(kl_weight)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.random_weights: dict[str, tuple[PosteriorVariables, Prior]] = {}
@@ -86,6 +89,15 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     # What the base does with it.
 
+    def keras_arguments(self) -> dict[str, Any]:
+        """Returns the arguments of `keras.layers.Layer` that the plain Keras layer shares."""
+        return {
+            "name": self.name,
+            "dtype": self.dtype_policy,
+            "trainable": self.trainable,
+            "activity_regularizer": self.activity_regularizer,
+        }
+
     def add_random_weights(self, name: str, shape: Sequence[int], posterior: Posterior, prior: Prior) -> None:
         """Gives the layer a tensor of weights with a posterior of its own and a prior."""
 
@@ -114,8 +126,9 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     def _counts_kl(self, training: bool) -> bool:
         if training and not self._has_kl_weight:
             raise ValueError(f"{KL_WEIGHT_MISSING} Received: kl_weight=None in layer {self.name!r}")
-        # A layer that is called twice in one forward pass has one set of weights, hence one KL term.
-        return self._has_kl_weight and not self.losses
+        # A layer that is called twice in one forward pass has one set of weights, hence one KL term. Its own losses:
+        # `losses` has those of its prior too, and of regularizers.
+        return self._has_kl_weight and not self._get_own_losses()
 
     def _add_kl(
         self, posteriors: Mapping[str, WeightPosterior], samples: Mapping[str, WeightSample], noise: Noise
@@ -141,10 +154,11 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     @property
     def kl_weight(self) -> float | None:
         """What the KL divergence is multiplied by in the loss, or None if that was never set."""
-        return float(self._kl_weight.value) if self._has_kl_weight else None
+        return float(self._kl_weight.numpy()) if self._has_kl_weight else None
 
     @kl_weight.setter
     def kl_weight(self, value: float) -> None:
+        _check_kl_weight(value)
         self._kl_weight.assign(value)
         self._has_kl_weight = True
 
@@ -157,7 +171,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         """Loads what was saved; the KL weight of that training is set then, if one was."""
         self.seed_generator.state.assign(store[_SEED_STATE])
         super().load_own_variables({name: store[name] for name in set(store.keys()) - {_SEED_STATE}})
-        self._has_kl_weight = math.isfinite(float(self._kl_weight.value))
+        self._has_kl_weight = math.isfinite(float(self._kl_weight.numpy()))
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
@@ -175,6 +189,11 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         return cls(**{name: restore(value) for name, value in config.items()})
 
 
+def _check_kl_weight(value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"`kl_weight` must be a finite number of at least 0. Received: kl_weight={value}")
+
+
 def monte_carlo_divergence(
     posterior: WeightPosterior, prior: Prior, sample: WeightSample | None, noise: Noise
 ) -> Tensor:
@@ -183,5 +202,15 @@ def monte_carlo_divergence(
 
 
 def variational_layers(model: keras.layers.Layer) -> list[VariationalLayer]:
-    """Returns all Bayesian layers of a model, nested ones too, each once."""
+    """Returns all Bayesian layers of a model, nested ones too, each once.
+
+    Args:
+        model: a Keras model or layer.
+
+    Example:
+
+    >>> from tfp_bnn import models
+    >>> [layer.units for layer in variational_layers(models.mlp((4,), units=(8,), num_outputs=2))]
+    [8, 2]
+    """
     return [layer for layer in model._flatten_layers() if isinstance(layer, VariationalLayer)]

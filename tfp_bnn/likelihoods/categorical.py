@@ -28,9 +28,6 @@ class Categorical(Likelihood):
     0.6931
     """
 
-    def __init__(self, name: str = "nll", reduction: str = "sum_over_batch_size", **kwargs: Any):
-        super().__init__(name=name, reduction=reduction, **kwargs)
-
     def log_prob(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Returns the log-probability of the labels in nats."""
         ops = keras.ops

@@ -27,9 +27,6 @@ class IndependentLikelihood(Likelihood):
 
     _targets_expected = "Targets must be finite."
 
-    def __init__(self, name: str = "nll", reduction: str = "sum_over_batch_size", **kwargs: Any):
-        super().__init__(name=name, reduction=reduction, **kwargs)
-
     # What a family is.
 
     @abc.abstractmethod

@@ -16,6 +16,9 @@ Tensor = Any
 class Likelihood(keras.losses.Loss, abc.ABC):
     """A likelihood over y, given a network's outputs. All methods take outputs of any leading shape."""
 
+    def __init__(self, name: str = "nll", reduction: str = "sum_over_batch_size", **kwargs: Any):
+        super().__init__(name=name, reduction=reduction, **kwargs)
+
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns `-log p(y_true | y_pred)` in nats for each example: what `compile(loss=...)` minimises."""
         return -self.log_prob(y_pred, y_true)

@@ -1,16 +1,14 @@
 """Real targets with Gaussian noise."""
 
-import math
 from typing import Any
 
 import keras
 
 from tfp_bnn import _tfp
+from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.location_scale import LocationScale
 
 Tensor = Any
-
-HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 @keras.saving.register_keras_serializable("tfp_bnn.likelihoods")

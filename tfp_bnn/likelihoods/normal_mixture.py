@@ -1,13 +1,13 @@
 """Real targets that may lie in one of several places."""
 
-import numbers
 from typing import Any
 
 import keras
 
 from tfp_bnn import _tfp
+from tfp_bnn.checks import check_count
+from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.independent import IndependentLikelihood, positive
-from tfp_bnn.likelihoods.normal import HALF_LOG_TWO_PI
 
 Tensor = Any
 
@@ -25,7 +25,7 @@ class NormalMixture(IndependentLikelihood):
         num_components: how many normals each mixture has, at least 1.
 
     Raises:
-        ValueError: if `num_components` is not an integer of at least 1.
+        ValueError: if `num_components` is not a positive integer.
 
     Example:
 
@@ -49,11 +49,7 @@ class NormalMixture(IndependentLikelihood):
         **kwargs: Any,
     ):
         super().__init__(name=name, reduction=reduction, **kwargs)
-        if not isinstance(num_components, numbers.Integral) or num_components < 1:
-            raise ValueError(
-                f"`num_components` must be an integer of at least 1. Received: num_components={num_components!r}"
-            )
-        self.num_components = num_components
+        self.num_components = check_count("num_components", num_components)
 
     def _parameters(self, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the components' log-weights, locs and scales, each [..., n, targets, components]."""

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 
 from tfp_bnn import _tfp
+from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.counts import CountLikelihood
-from tfp_bnn.stirling import HALF_LOG_TWO_PI, stirling_remainder
+from tfp_bnn.stirling import stirling_remainder
 
 Tensor = Any
 

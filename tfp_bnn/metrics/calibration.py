@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tfp_bnn.drawing import check_counts
+from tfp_bnn.checks import check_count
 from tfp_bnn.metrics.checks import check_level, check_probabilities
 
 
@@ -27,7 +27,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, nu
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3.
     """
-    check_counts(num_bins=num_bins)
+    check_count("num_bins", num_bins)
     confidence, correct = _confidence_and_correct(probabilities, labels)
     return _mean_gap(confidence, correct, _bins_of_equal_width(confidence, num_bins))
 
@@ -59,7 +59,7 @@ def adaptive_calibration_error(probabilities: np.ndarray, labels: np.ndarray, nu
     Source: Nguyen & O'Connor 2015, "Posterior Calibration and Exploratory Analysis for Natural Language Processing
     Models", algorithm 1; Nixon et al. 2019, "Measuring Calibration in Deep Learning".
     """
-    check_counts(num_bins=num_bins)
+    check_count("num_bins", num_bins)
     confidence, correct = _confidence_and_correct(probabilities, labels)
     return _mean_gap(confidence, correct, _bins_of_equal_mass(confidence, num_bins))
 
@@ -94,7 +94,7 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, num_bins: int = 1
     """
     from scipy import stats  # Slow to import.
 
-    check_counts(num_bins=num_bins)
+    check_count("num_bins", num_bins)
     check_level(level)
     confidence, correct = _confidence_and_correct(probabilities, labels)
     examples = pd.DataFrame({"bin": _bins_of_equal_width(confidence, num_bins), "confidence": confidence})

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from tfp_bnn.drawing import check_counts
+from tfp_bnn.checks import check_count
 from tfp_bnn.likelihoods import Categorical, Likelihood
 
 Tensor = Any
@@ -120,7 +120,7 @@ class ExpectedCalibrationError(keras.metrics.Metric):
     _direction = "down"
 
     def __init__(self, num_bins: int = 15, name: str = "expected_calibration_error", dtype: Any = None):
-        check_counts(num_bins=num_bins)
+        check_count("num_bins", num_bins)
         super().__init__(name=name, dtype=dtype)
         self.num_bins = num_bins
         # Of each bin, the weights of correct examples less their confidence.

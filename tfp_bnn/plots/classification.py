@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from tfp_bnn.drawing import check_counts
+from tfp_bnn.checks import check_count
 from tfp_bnn.plots.checks import check_all_classes, check_classes, images_of, labels_of, names_of
 from tfp_bnn.plots.pictures import TRUE_CLASS, draw_image
 from tfp_bnn.plots.style import BLUE, DARK, LINES, ShownFigure, panels, themed
@@ -53,7 +53,7 @@ def predictions(
     >>> len(figure.axes)
     9
     """
-    check_counts(max_images=max_images)
+    check_count("max_images", max_images)
     check_classes("predictive", predictive)
     images, names = images_of(predictive, images), names_of(predictive, class_names)
     labels = [None] * len(images) if labels is None else labels_of(predictive, labels).tolist()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfp_bnn.drawing import check_counts
+from tfp_bnn.checks import check_count
 from tfp_bnn.plots.checks import check_classes, images_of, labels_of, names_of
 from tfp_bnn.plots.pictures import draw_image
 from tfp_bnn.plots.style import panels, themed
@@ -47,7 +47,7 @@ def least_sure(
     >>> figure.axes[0].get_xlabel()
     'predicted cat\np = 0.52, 0.69 nats'
     """
-    check_counts(max_images=max_images)
+    check_count("max_images", max_images)
     check_classes("predictive", predictive)
     images, names = images_of(predictive, images), names_of(predictive, class_names)
     labels = None if labels is None else labels_of(predictive, labels)
