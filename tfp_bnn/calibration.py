@@ -26,7 +26,8 @@ def calibrate_cutoff(predictive: Predictive, y: np.ndarray, risk: float = 0.01, 
     by 64 makes the bounds hold all at once.
 
     Args:
-        predictive: the predictive distribution of the validation inputs; they must not have been trained on.
+        predictive: the predictive distribution of the validation inputs; they must not have been trained on, nor any
+            number, such as a temperature, chosen on them.
         y: their labels, integers [n] or [n, 1].
         risk: the share of wrong ones among those classified, between 0 and 1.
         confidence: probability of the guarantee, between 0 and 1.

@@ -11,15 +11,38 @@ Schedule = Callable[[int, int, int | None], float]
 
 
 def constant(epoch: int, batch: int, num_batches: int | None) -> float:
-    """Returns 1: the objective of variational inference."""
+    """Returns 1: the objective of variational inference.
+
+    Args:
+        epoch: which one, from 0.
+        batch: which one of its minibatches, from 0.
+        num_batches: how many minibatches an epoch has.
+
+    Example:
+
+    >>> constant(0, 3, 10)
+    1.0
+    """
     return 1.0
 
 
 def linear_warmup(epochs: float) -> Schedule:
     """Returns the schedule that rises linearly to 1 over the first `epochs`, batch by batch.
 
+    `min(1, (epoch + (batch + 1) / batches an epoch) / epochs)`.
+
+    Args:
+        epochs: how long it rises, at least 0; parts of epochs are allowed.
+
     Raises:
         ValueError: if `epochs` is negative or not finite.
+
+    Example:
+
+    >>> [linear_warmup(2)(epoch, 4, 5) for epoch in range(3)]  # at the end of each epoch
+    [0.5, 1.0, 1.0]
+
+    Source: Sonderby et al. 2016, "Ladder Variational Autoencoders", section 3.2.
     """
     if not 0 <= epochs < math.inf:
         raise ValueError(f"The warm-up must take a finite number of epochs, at least 0. Received: epochs={epochs}")
@@ -41,6 +64,11 @@ def cyclical(epochs: float, rising: float = 0.5) -> Schedule:
     Raises:
         ValueError: if an argument is out of range.
 
+    Example:
+
+    >>> [cyclical(4)(epoch, 0, 5) for epoch in range(6)]
+    [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
+
     Source: Fu et al. 2019, "Cyclical Annealing Schedule", equation 6.
     """
     if not 0 < epochs < math.inf or not 0 < rising <= 1:
@@ -58,8 +86,18 @@ def blundell(epoch: int, batch: int, num_batches: int | None) -> float:
 
     The factors of an epoch have mean 1, so that an epoch counts the KL term as often as with `constant`.
 
+    Args:
+        epoch: not used.
+        batch: i - 1, from 0.
+        num_batches: M.
+
     Raises:
         ValueError: if the number of minibatches is not known; give `fit` `steps_per_epoch`.
+
+    Example:
+
+    >>> [round(blundell(0, batch, 3), 3) for batch in range(3)]  # 12, 6 and 3 sevenths
+    [1.714, 0.857, 0.429]
 
     Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 3.4.
     """

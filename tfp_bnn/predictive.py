@@ -84,11 +84,19 @@ class Predictive:
         return scipy.special.logsumexp(log_probs, axis=0) - np.log(len(self.outputs))
 
     def entropy(self) -> np.ndarray:
-        """Returns the entropy of the predictive distribution in nats, [n]: aleatoric and epistemic together."""
+        """Returns the entropy of the predictive distribution in nats, [n]: aleatoric and epistemic together.
+
+        Raises:
+            ValueError: if it has no closed form: of likelihoods other than `Categorical` and `Bernoulli` of one target.
+        """
         return _numpy(self.likelihood.predictive_entropy(self.outputs))
 
     def expected_entropy(self) -> np.ndarray:
-        """Returns the mean over draws of the entropy of p(y | x, w) in nats, [n]: the aleatoric part."""
+        """Returns the mean over draws of the entropy of p(y | x, w) in nats, [n]: the aleatoric part.
+
+        Raises:
+            ValueError: if that entropy has no closed form.
+        """
         return _numpy(self.likelihood.entropy(self.outputs)).mean(axis=0)
 
     def mutual_information(self) -> np.ndarray:
