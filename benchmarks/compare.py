@@ -14,9 +14,11 @@ import json
 import os
 import platform
 import re
+import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -109,22 +111,31 @@ GROWTH = (
 # The measuring.
 
 
+def reason(answer: dict[str, Any]) -> dict[str, Any]:
+    """Returns the part of an answer that says why there are no times: packages that are missing, or what failed."""
+    return {name: answer[name] for name in ("missing", "failed") if name in answer}
+
+
 class Process:
-    """A contender's process, ready to take turns; `missing` names packages that are not installed."""
+    """A contender's process, ready to take turns; or `reason` says why it is not."""
 
     def __init__(self, work: Work, label: str):
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         if CONTENDERS[label][1]:
             environment["KERAS_BACKEND"] = CONTENDERS[label][1]
         pipe = subprocess.PIPE
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  A pipe that nobody reads would fill up.
         self._process = subprocess.Popen(
-            work.command(label), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment
+            work.command(label), stdin=pipe, stdout=pipe, stderr=self._said, text=True, env=environment
         )
-        self.missing = self._answer().get("missing")
+        self.reason = reason(self._answer())
 
     def _answer(self) -> dict[str, Any]:
         line = self._process.stdout.readline()
-        return json.loads(line) if line else {"missing": ["an answer: the process ended"]}
+        if line:
+            return json.loads(line)
+        self._said.seek(0)
+        return {"failed": (self._said.read().strip().splitlines() or ["it ended without a word"])[-1]}
 
     def turn(self) -> dict[str, Any]:
         """Lets the contender do its work once; returns seconds for each unit, and memory."""
@@ -139,18 +150,21 @@ class Process:
 
 
 def measure(work: Work, rounds: int) -> dict[str, dict[str, Any]]:
-    """Returns, for each contender, seconds of each round and memory in MiB, or what is missing."""
+    """Returns, for each contender, seconds of each round and memory in MiB, or what is missing or failed."""
     processes = {label: Process(work, label) for label in work.contenders}
     results: dict[str, dict[str, Any]] = {
-        label: {"missing": process.missing} if process.missing else {"seconds": []}
-        for label, process in processes.items()
+        label: process.reason or {"seconds": []} for label, process in processes.items()
     }
     for _ in range(rounds):
         for label, process in processes.items():
-            if not process.missing:
-                turn = process.turn()
-                results[label]["seconds"].append(round(turn["seconds"], 6))
-                results[label] |= {"peak_mib": round(turn["peak"]), "growth_mib": round(turn["growth"])}
+            if "seconds" not in results[label]:
+                continue
+            turn = process.turn()
+            if reason(turn):
+                results[label] = turn
+                continue
+            results[label]["seconds"].append(round(turn["seconds"], 6))
+            results[label] |= {"peak_mib": round(turn["peak"]), "growth_mib": round(turn["growth"])}
     for process in processes.values():
         process.end()
     return results
@@ -208,8 +222,11 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     lines = ["| work | contender | ms | x deterministic | growth, MiB |", "| --- | --- | --- | --- | --- |"]
     for work, measured in results.items():
         for label, result in measured.items():
-            if "missing" in result:
-                lines.append(f"| {work} | {label} | not installed: {', '.join(result['missing'])} | | |")
+            if "seconds" not in result:
+                missing, failed = ", ".join(result.get("missing", ())), result.get("failed")
+                lines.append(
+                    f"| {work} | {label} | {f'failed: {failed}' if failed else f'not installed: {missing}'} | | |"
+                )
                 continue
             found = ratio(measured, label, [PLAIN])
             times = f"{found[0]:.2f} ({found[1]:.2f} to {found[2]:.2f})" if found else ""
@@ -235,10 +252,10 @@ def dumps(content: Any) -> str:
     return re.sub(r"[\[{][^{}\[\]]*[\]}]", lambda match: re.sub(r"\s*\n\s*", " ", match[0]), text) + "\n"
 
 
-def write(path: Path, results: dict[str, dict[str, Any]]) -> None:
-    """Writes what has been measured so far: the whole takes most of an hour."""
+def write(path: Path, commands: dict[str, str], results: dict[str, dict[str, Any]]) -> None:
+    """Writes what has been measured so far, each work with its command: the whole takes most of an hour."""
     machine = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
-    content = {"command": f"python benchmarks/compare.py --json {path}", "versions": versions(), "device": machine}
+    content = {"commands": commands, "versions": versions(), "device": machine}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(dumps({**content, "aims": aims_met(results), "results": results}))
 
@@ -252,15 +269,19 @@ def main() -> None:
     parser.add_argument("--growth", action="store_true", help="how time grows with width, depth, batch and draws")
     parser.add_argument("--only", default="", metavar="SUBSTRING", help="only works whose names contain this")
     args = parser.parse_args()
+    if args.quick and args.json:
+        parser.error("--quick measures too briefly to be kept. Received: --quick and --json")
     works = GROWTH if args.growth else QUICK_WORKS if args.quick else WORKS
-    results = json.loads(args.json.read_text())["results"] if args.json and args.json.exists() else {}
+    kept = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
+    results, commands = kept.get("results", {}), kept.get("commands", {})
     for work in works:
         if args.only in work.name:
             print(f"{work.name} ...", file=sys.stderr, flush=True)
             results[work.name] = measure(work, 2 if args.quick else args.rounds)
             print(table({work.name: results[work.name]}), file=sys.stderr, flush=True)
             if args.json:
-                write(args.json, results)
+                commands[work.name] = f"python {shlex.join(sys.argv)}"
+                write(args.json, commands, results)
     print(table(results))
     for aim in aims_met(results):
         print(

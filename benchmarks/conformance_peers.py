@@ -265,12 +265,14 @@ def main() -> None:
             results = check_library(args.only, args.seed)
         print(dumps(results), end="")
         return
-    libraries = {name: run_apart(name, args.seed) for name in LIBRARIES}
     command = f"python benchmarks/conformance_peers.py --seed {args.seed}"
     content = {"command": command, "seed": args.seed, "draws": NUM_DRAWS, "limit_in_standard_errors": STANDARD_ERRORS}
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(dumps({**content, "checks": CHECKS, "libraries": libraries}))
-    print(markdown(libraries))
+    libraries: dict[str, Any] = {}
+    for name in LIBRARIES:
+        libraries[name] = run_apart(name, args.seed)
+        args.json.write_text(dumps({**content, "checks": CHECKS, "libraries": libraries}))
+    print(f"{markdown(libraries)}\n\nWrote {args.json}")
 
 
 if __name__ == "__main__":

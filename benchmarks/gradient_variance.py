@@ -200,7 +200,7 @@ def main() -> None:
     }
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(dumps(content, rows))
-    print(markdown(rows))
+    print(f"{markdown(rows)}\n\nWrote {args.json}")
 
 
 if __name__ == "__main__":

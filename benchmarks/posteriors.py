@@ -80,6 +80,8 @@ def main() -> None:
     parser.add_argument("--num-splits", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     own = parser.parse_args()
+    if keras.backend.backend() != "jax":
+        parser.error("this script needs Keras's JAX backend; set KERAS_BACKEND=jax")
     if not 2 <= own.num_splits <= uci_data.SPLITS:
         parser.error(f"--num-splits must be from 2 to {uci_data.SPLITS}. Received: {own.num_splits}")
     args = uci.parse_arguments(["--seed", str(own.seed), "--initial-stddev", str(INITIAL_STDDEV)])

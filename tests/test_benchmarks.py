@@ -54,6 +54,13 @@ def test_a_missing_peer_is_a_line_of_the_table(compare):
         assert "| tiny | BLiTZ | not installed: blitz-bayesian-pytorch" in compare.table({"tiny": measured})
 
 
+def test_a_contender_that_ends_early_says_why_and_the_others_go_on(compare):
+    work = compare.Work("tiny", "train mlp-8x1 --units 4 --batch none", (compare.OURS,))
+    measured = compare.measure(work, rounds=1)
+    assert "invalid int value: 'none'" in measured[compare.OURS]["failed"]
+    assert "| tiny | tfp_bnn, TensorFlow | failed: " in compare.table({"tiny": measured})
+
+
 @pytest.mark.parametrize("kind", ["low rank", "full"])
 def test_dependent_weights_have_the_density_and_the_covariance_of_their_factors(kind, monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
