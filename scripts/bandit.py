@@ -6,9 +6,9 @@ and seed (those that are there already are not played again), regret.json and re
 """
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import reporting
 import seaborn
+from kept_results import read_or_make, settings
 from matplotlib.figure import Figure
 from mushroom_agents import AGENTS, EAT, LOOK_EVERY, PASS, Agent, Player
 from reporting import ScriptError, log
@@ -42,7 +43,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--units", type=int, default=100, help="width of each of the two hidden layers")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam")
     parser.add_argument("--prior-scale", type=float, default=1.0, help="standard deviation of the first prior")
-    parser.add_argument("--first-kl", type=float, default=0.1, help="what the KL term counts under the first prior")
+    parser.add_argument("--first-kl", type=float, default=0.1, help="weight of the KL term at first")
     parser.add_argument(
         "--prior-from", type=int, default=4096, help="plays after which a posterior may become the prior of later ones"
     )
@@ -50,6 +51,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--estimator", choices=reporting.ESTIMATORS, default="reparameterization")
     parser.add_argument("--output-dir", type=Path, default=Path("runs/bandit"))
     return parser.parse_args()
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raises ScriptError if an argument is out of range, before any work is done."""
+    if args.later_updates is None:
+        args.later_updates = args.updates
+    reporting.check_at_least_one(args, "plays", "updates", "later_updates", "batch_size", "units", "buffer")
+    reporting.check_positive(args, "learning_rate", "prior_scale", "first_kl", "initial_stddev")
+    if args.buffer % LOOK_EVERY:
+        raise ScriptError(f"--buffer must be a multiple of {LOOK_EVERY}. Received: {args.buffer}")
 
 
 # The game.
@@ -132,11 +143,7 @@ def draw(games: Sequence[dict[str, Any]]) -> Figure:
 def main() -> None:
     """Plays the games that have not been played, and draws them all."""
     args = parse_arguments()
-    reporting.check_at_least_one(args, "plays", "updates", "batch_size", "units", "buffer")
-    if args.later_updates is None:
-        args.later_updates = args.updates
-    if args.buffer % LOOK_EVERY:
-        raise ScriptError(f"--buffer must be a multiple of {LOOK_EVERY}. Received: {args.buffer}")
+    check_arguments(args)
     reporting.make_output_directory(args.output_dir)
     data = mushrooms.load(args.data_dir)
     devices = reporting.log_devices()
@@ -144,12 +151,8 @@ def main() -> None:
     for seed in args.seeds:
         for name in args.agents:
             path = args.output_dir / f"{name.replace('%', '')}-seed{seed}.json"
-            if not path.exists():
-                reporting.write_json(play(AGENTS[name], args, data, seed), path)
-            game = json.loads(path.read_text())
-            if game["plays"] != args.plays:
-                raise ScriptError(f"{path} must be a game of {args.plays} plays. Received: one of {game['plays']}")
-            games.append(game)
+            make = partial(play, AGENTS[name], args, data, seed)
+            games.append(read_or_make(path, settings(args, but=("agents", "seeds")), make))
     reporting.save_figure(draw(games), args.output_dir, "regret")
     found = summary(games)
     report = {"regret": found, "games": games, **reporting.provenance(args, devices)}

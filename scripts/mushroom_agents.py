@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from earlier_posterior import EarlierPosterior, Heirs
 from learning_loop import compiled_steps
+from reporting import ScriptError
 
 import tfp_bnn as bnn
 
@@ -136,7 +137,8 @@ class Player:
 
     Of a Bayesian agent, the posterior from before the plays that it remembers is the prior of those: so nothing that
     it learned is forgotten, and no play counts twice. The first posteriors are still too sure, for want of training;
-    until `args.prior_from` plays are as far back as it remembers, the prior is the first one, and counts less.
+    until `args.prior_from` plays are as far back as it remembers, the prior is the first one, and counts less: its KL
+    term is `args.first_kl` times that of the ELBO in which the plays remembered stand for all that were seen.
     """
 
     def __init__(self, agent: Agent, args: argparse.Namespace, features: np.ndarray, seed: int):
@@ -161,7 +163,10 @@ class Player:
         both = np.concatenate([np.tile(self._features[mushroom], (2, 1)), np.eye(2, dtype="float32")], axis=1)
         seed = int(self._rng.integers(2**31 - 1))
         predictive = bnn.predict(self._network, both, self._agent.num_draws, seed=seed, verbose=False)
-        return int(self._agent.head.expected(predictive.mean()).argmax())
+        expected = self._agent.head.expected(predictive.mean())
+        if not np.isfinite(expected).all():
+            raise ScriptError(f"The network must expect finite rewards; its training diverged. Received: {expected}")
+        return int(expected.argmax())
 
     def learn(self, mushroom: int, action: int, reward: float) -> None:
         """Remembers a play, and trains on random ones of those remembered."""

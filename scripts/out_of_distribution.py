@@ -9,7 +9,6 @@ rotation.png and least_sure.png of the first network.
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import reporting
 import scipy.special
 import unfamiliar_images
 from classifiers import CLASSIFIERS, Recipe
+from kept_results import read_or_make, settings
 from reporting import log
 
 import tfp_bnn as bnn
@@ -68,27 +68,25 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def trained(name: str, args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> list[keras.Model]:
-    """Returns a classifier's networks: those that an earlier run left, or newly trained ones."""
+def trained(name: str, args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> tuple[list[keras.Model], float]:
+    """Returns a classifier's networks, those of an earlier run or newly trained ones, and how long that took."""
     start = name.lower().replace(" ", "-")
     paths = [args.output_dir / f"{start}-{member}.keras" for member in range(CLASSIFIERS[name].members)]
-    if all(path.exists() for path in paths):
-        return [reporting.load_model(path) for path in paths]
-    held_out = len(dataset.x_train) // 6 if args.num_validation is None else args.num_validation
-    (x, y), _ = dataset.split_validation(held_out)
-    fields = (field.name for field in dataclasses.fields(Recipe))
-    recipe = Recipe(**{field: getattr(args, field) for field in fields})
-    log.info("training: %s", name)
-    models, seconds = classifiers.timed(classifiers.train, name, recipe, dataset, x, y, args.seed)
-    for model, path in zip(models, paths, strict=True):
-        model.save(path)
-    reporting.write_json({"seconds": seconds}, args.output_dir / f"{start}.json")
-    return models
 
+    def train() -> dict[str, float]:
+        held_out = len(dataset.x_train) // 6 if args.num_validation is None else args.num_validation
+        (x, y), _ = dataset.split_validation(held_out)
+        fields = (field.name for field in dataclasses.fields(Recipe))
+        recipe = Recipe(**{field: getattr(args, field) for field in fields})
+        log.info("training: %s", name)
+        models, seconds = classifiers.timed(classifiers.train, name, recipe, dataset, x, y, args.seed)
+        for model, path in zip(models, paths, strict=True):
+            model.save(path)
+        return {"seconds": seconds}
 
-def seconds_of_training(name: str, args: argparse.Namespace) -> float:
-    """Returns how long a classifier was trained, whenever that was."""
-    return json.loads((args.output_dir / f"{name.lower().replace(' ', '-')}.json").read_text())["seconds"]
+    of_predictions = ("networks", "num_unfamiliar", "num_draws")
+    found = read_or_make(args.output_dir / f"{start}.json", settings(args, but=of_predictions), train)
+    return [reporting.load_model(path) for path in paths], found["seconds"]
 
 
 def detection(known: bnn.Predictive, unknown: bnn.Predictive) -> dict[str, dict[str, float]]:
@@ -162,7 +160,7 @@ def main() -> None:
     devices = reporting.log_devices()
     everything, results = {}, {}
     for name in args.networks:
-        models = trained(name, args, dataset)
+        models, seconds_of_training = trained(name, args, dataset)
         predict = (name, models, dataset.x_test, args.num_draws, args.seed)
         test, seconds = classifiers.timed(classifiers.predict, *predict)
         everything[name] = {"test": test} | {
@@ -172,7 +170,7 @@ def main() -> None:
             draw_first(args, models, dataset, test)
         results[name] = {
             "parameters": sum(model.count_params() for model in models),
-            "seconds_of_training": seconds_of_training(name, args),
+            "seconds_of_training": seconds_of_training,
             "seconds_of_prediction": seconds,
             **evaluate(everything[name], dataset.y_test),
         }

@@ -5,7 +5,6 @@ uncertainty.json with accuracy, held-out nats, calibration, entropies and the sh
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import reporting
@@ -27,9 +26,12 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Predicts, draws, and writes everything down."""
     args = parse_arguments()
+    reporting.check_at_least_one(args, "num_draws", "num_noise")
+    reporting.check_share(args, "cutoff")
     directory = args.output_dir or args.model.parent
     reporting.make_output_directory(directory)
     model = reporting.load_model(args.model)
+    reporting.check_bayesian(model, args.model)
     dataset = reporting.load_dataset(args.dataset, args.data_dir)
     reporting.check_input_shape(model, dataset)
     images = {"heldout": dataset.x_test}
@@ -56,7 +58,7 @@ def main() -> None:
         "source": dataset.source,
         "num_draws": args.num_draws,
         "cutoff": args.cutoff,
-        "command": " ".join(["python", *sys.argv]),
+        "command": reporting.command(),
         "versions": reporting.versions(),
     }
     reporting.write_json(metrics, directory / "uncertainty.json")

@@ -47,14 +47,17 @@ def check_arguments(args: argparse.Namespace) -> None:
     reporting.make_output_directory(args.output_dir)
 
 
-def pruned_by_magnitude(model: keras.Model, sparsity: float) -> keras.Model:
-    """Returns a copy of a plain network without the weights of its kernels that are least, over the whole network."""
+def pruned_by_magnitude(model: keras.Model, sparsity: float, by_layer: bool) -> tuple[keras.Model, int]:
+    """Returns a copy of a plain network without the least weights of its kernels, and how many weights it still has."""
     pruned = keras.models.clone_model(model)
     weights = model.get_weights()
-    kernels = np.concatenate([np.abs(array).ravel() for array in weights if array.ndim > 1])
-    cut = np.sort(kernels)[round(sparsity * kernels.size) :].min(initial=np.inf)
-    pruned.set_weights([np.where(np.abs(array) < cut, 0, array) if array.ndim > 1 else array for array in weights])
-    return pruned
+    kernels = [np.abs(array).ravel() for array in weights if array.ndim > 1]
+    groups = kernels if by_layer else [np.concatenate(kernels)] * len(kernels)
+    cuts = iter([np.sort(group)[round(sparsity * group.size) :].min(initial=np.inf) for group in groups])
+    left = [np.where(np.abs(array) < next(cuts), 0, array) if array.ndim > 1 else array for array in weights]
+    pruned.set_weights(left)
+    gone = sum(int(np.count_nonzero(now != before)) for now, before in zip(left, weights, strict=True))
+    return pruned, sum(array.size for array in weights) - gone
 
 
 def measure(
@@ -65,17 +68,19 @@ def measure(
     for sparsity in args.sparsities:
         pruned = bnn.prune(model, sparsity, args.by_layer)
         mean_weights = bnn.to_deterministic(pruned)
-        count = bnn.count_weights(pruned)
+        kept = dict.fromkeys((BAYESIAN, MONTE_CARLO), bnn.count_weights(pruned).kept)
+        if plain is not None:
+            pruned_plain, kept[PLAIN] = pruned_by_magnitude(plain, sparsity, args.by_layer)
         for name, (x, y) in images.items():
             found = {
                 BAYESIAN: reporting.predict_plain(mean_weights, x),
                 MONTE_CARLO: bnn.predict(pruned, x, args.num_draws, seed=args.seed),
             }
             if plain is not None:
-                found[PLAIN] = reporting.predict_plain(pruned_by_magnitude(plain, sparsity), x)
+                found[PLAIN] = reporting.predict_plain(pruned_plain, x)
             for network, predictive in found.items():
                 quality = reporting.quality(predictive, y)
-                held = {"sparsity": sparsity, "weights_kept": count.kept, "images": name, "network": network}
+                held = {"sparsity": sparsity, "weights_kept": kept[network], "images": name, "network": network}
                 rows.append({**held, **quality})
                 log.info("%g %% pruned, %s, %s: error %.2f %%", 100 * sparsity, name, network, quality["error_percent"])
     return rows
@@ -104,9 +109,14 @@ def main() -> None:
     args = parse_arguments()
     check_arguments(args)
     model = reporting.load_model(args.model)
+    reporting.check_bayesian(model, args.model)
     plain = reporting.load_model(args.plain_model) if args.plain_model else None
     dataset = reporting.load_dataset(args.dataset, args.data_dir)
     reporting.check_input_shape(model, dataset)
+    if plain is not None:
+        reporting.check_input_shape(plain, dataset)
+        if bnn.layers.variational_layers(plain):
+            raise ScriptError(f"--plain-model must have no Bayesian layers. Received: {args.plain_model}")
     devices = reporting.log_devices()
     _, validation = dataset.split_validation(len(dataset.x_train) // 6)
     rows = measure(args, model, plain, {"validation": validation, "test": (dataset.x_test, dataset.y_test)})

@@ -6,14 +6,13 @@ regression.png, curves.png, model.keras and metrics.json with the learned prior'
 
 import argparse
 import math
-import sys
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import reporting
-from reporting import ScriptError, log
+from reporting import log
 
 import tfp_bnn as bnn
 
@@ -32,9 +31,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output-dir", type=Path, default=Path("runs/regression"))
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
     args = parser.parse_args()
-    for name in ("steps", "num_draws"):
-        if getattr(args, name) < 1:
-            raise ScriptError(f"--{name.replace('_', '-')} must be at least 1. Received: {getattr(args, name)}")
+    reporting.check_at_least_one(args, "steps", "num_draws")
     return args
 
 
@@ -121,7 +118,7 @@ def main() -> None:
         "steps": epochs * STEPS_PER_EPOCH,
         "seconds": round(seconds, 1),
         "seed": args.seed,
-        "command": " ".join(["python", *sys.argv]),
+        "command": reporting.command(),
         "versions": reporting.versions(),
     }
     reporting.write_json(metrics, args.output_dir / "metrics.json")

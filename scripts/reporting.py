@@ -69,10 +69,24 @@ def add_activation_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_at_least_one(args: argparse.Namespace, *names: str) -> None:
-    """Raises ScriptError if one of these arguments is less than 1."""
+    """Raises ScriptError if one of these arguments is given and less than 1."""
     for name in names:
-        if getattr(args, name) < 1:
+        if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ScriptError(f"--{name.replace('_', '-')} must be at least 1. Received: {getattr(args, name)}")
+
+
+def check_positive(args: argparse.Namespace, *names: str) -> None:
+    """Raises ScriptError if one of these arguments is not positive and finite."""
+    for name in names:
+        if not 0 < getattr(args, name) < np.inf:
+            raise ScriptError(f"--{name.replace('_', '-')} must be positive. Received: {getattr(args, name)}")
+
+
+def check_share(args: argparse.Namespace, *names: str) -> None:
+    """Raises ScriptError if one of these arguments is not a probability or a share."""
+    for name in names:
+        if not 0 <= getattr(args, name) <= 1:
+            raise ScriptError(f"--{name.replace('_', '-')} must be between 0 and 1. Received: {getattr(args, name)}")
 
 
 DATASET_HELP = "default: MNIST or, if it can't be had, its embedded sample of 5,000 images"
@@ -223,6 +237,12 @@ def check_input_shape(model: keras.Model, dataset: bnn.datasets.Dataset) -> None
         )
 
 
+def check_bayesian(model: keras.Model, path: Path) -> None:
+    """Raises ScriptError if a model that was loaded has no Bayesian layers."""
+    if not bnn.layers.variational_layers(model):
+        raise ScriptError(f"{path} must have Bayesian layers. Received: a plain network")
+
+
 def write_json(content: Mapping[str, Any], path: Path) -> None:
     """Writes a JSON file."""
     with whole_file(path) as unfinished:
@@ -242,13 +262,18 @@ def log_devices() -> list[str]:
 
 def provenance(args: argparse.Namespace, devices: Sequence[str]) -> dict[str, Any]:
     """Returns what made a result: arguments, command, devices and versions."""
-    backend = [f"KERAS_BACKEND={keras.backend.backend()}"] if keras.backend.backend() != "tensorflow" else []
     return {
         "arguments": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
-        "command": " ".join([*backend, "python", shlex.join(sys.argv)]),
+        "command": command(),
         "devices": list(devices),
         "versions": versions(),
     }
+
+
+def command() -> str:
+    """Returns the command that runs this script as it was run."""
+    backend = [f"KERAS_BACKEND={keras.backend.backend()}"] if keras.backend.backend() != "tensorflow" else []
+    return " ".join([*backend, "python", shlex.join(sys.argv)])
 
 
 def versions() -> dict[str, str]:

@@ -108,12 +108,12 @@ def pruning_table(name: str) -> str:
     networks = list(dict.fromkeys(row["network"] for row in rows))
     sparsities = list(dict.fromkeys(row["sparsity"] for row in rows))
     errors = {(row["sparsity"], row["network"]): row["error_percent"] for row in rows}
-    kept = {row["sparsity"]: row["weights_kept"] for row in rows}
+    kept = {row["sparsity"]: row["weights_kept"] for row in rows if row["network"] == networks[0]}
     lines = [
         (f"{100 * sparsity:g} %", f"{kept[sparsity]:,}", *(f"{errors[sparsity, network]:.2f}" for network in networks))
         for sparsity in sparsities
     ]
-    return table(("pruned", "weights kept", *networks), lines)
+    return table(("pruned", "weights kept of the Bayesian network", *networks), lines)
 
 
 def bandit_table() -> str:

@@ -2,7 +2,8 @@
 
     python scripts/results.py --quick             # the shortest ones, anew, into runs/results
     python scripts/results.py --only mlp/mnist    # those whose names begin so and that have no result yet
-    python scripts/results.py                     # nothing but the page
+    python scripts/results.py --only lenet5/mnist --again    # the same, those that have one too
+    python scripts/results.py                     # nothing but the page, and the pictures of models in runs/results
 
 Each experiment leaves docs/results/GROUP/NAME.json, with the command, versions and seed that made it, and its picture.
 """
@@ -27,6 +28,7 @@ PAGE = RESULTS / "README.md"
 # Prior scale 0.3 and a learning rate that falls to 0 beside.
 LENET5 = {
     "mnist": "--dataset mnist --activation relu --initial-stddev 0.007 --num-validation 10000",
+    "mnist-relu-tanh": "--dataset mnist --dense-activation tanh --initial-stddev 0.007 --num-validation 10000",
     "fashion-mnist-tanh": "--dataset fashion_mnist --activation tanh --initial-stddev 0.007 --num-validation 10000",
     "fashion-mnist-relu": "--dataset fashion_mnist --activation relu --initial-stddev 0.007 --num-validation 100",
     "fashion-mnist-relu-tanh": (
@@ -119,7 +121,7 @@ EXPERIMENTS = (
     Experiment(
         "bandit",
         "mushrooms",
-        "bandit.py --later-updates 16 --agents bayes greedy",
+        "bandit.py --later-updates 16",
         "regret.json",
         "regret.png",
     ),
@@ -177,12 +179,24 @@ def fill(page: str) -> str:
     return page
 
 
+def chosen(beginning: str) -> list[Experiment]:
+    """Returns the experiments whose names begin so; raises ScriptError if there is none."""
+    found = [experiment for experiment in EXPERIMENTS if f"{experiment.group}/{experiment.name}".startswith(beginning)]
+    if not found:
+        groups = dict.fromkeys(f"{experiment.group}/" for experiment in EXPERIMENTS)
+        raise ScriptError(f"--only must be how a name begins, of {', '.join(groups)}... Received: {beginning}")
+    return found
+
+
 def main() -> None:
     """Runs what was asked for, and fills the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="run the shortest experiments anew; results are not kept")
     parser.add_argument("--only", metavar="BEGINNING", help="run experiments whose names begin so, if not yet run")
+    parser.add_argument("--again", action="store_true", help="with --only: also those that have a result")
     args = parser.parse_args()
+    if args.again and not args.only:
+        raise ScriptError("--again needs --only, to say what to run. Received: --again alone")
     if args.quick:
         for experiment in QUICK:
             written = experiment.run(resume=False) / experiment.writes
@@ -190,9 +204,8 @@ def main() -> None:
             kept = json.loads(experiment.result.read_text())["test"]["ensemble"]["error_percent"]
             log.info("%s: test error %.2f %%, committed %.2f %%", experiment.name, ours, kept)
         return
-    for experiment in EXPERIMENTS:
-        name = f"{experiment.group}/{experiment.name}"
-        if args.only and name.startswith(args.only) and not experiment.result.exists():
+    for experiment in chosen(args.only) if args.only else ():
+        if args.again or not experiment.result.exists():
             experiment.keep(experiment.run(resume=True))
     result_figures.draw_all(ROOT / "runs" / "results" / "mlp", RESULTS)
     PAGE.write_text(fill(PAGE.read_text()))

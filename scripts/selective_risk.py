@@ -59,12 +59,14 @@ def main() -> None:
     """Predicts once, splits often, and writes everything down."""
     args = parse_arguments()
     reporting.check_at_least_one(args, "resplits", "num_draws")
+    for name in ("risk", "confidence"):
+        if not 0 < getattr(args, name) < 1:
+            raise ScriptError(f"--{name} must lie between 0 and 1. Received: {getattr(args, name)}")
     reporting.make_output_directory(args.output_dir)
     model = reporting.load_model(args.model)
+    reporting.check_bayesian(model, args.model)
     dataset = reporting.load_dataset(args.dataset, args.data_dir)
     reporting.check_input_shape(model, dataset)
-    if not bnn.layers.variational_layers(model):
-        raise ScriptError(f"{args.model} must have Bayesian layers. Received: a plain network")
     devices = reporting.log_devices()
     predictive = bnn.predict(model, dataset.x_test, args.num_draws, seed=args.seed)
     seeds = range(args.seed, args.seed + args.resplits)

@@ -6,9 +6,9 @@ JSON file for each training: those that are there already are not repeated.
 """
 
 import argparse
-import json
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import reporting
 import seaborn
+from kept_results import read_or_make, settings
 from matplotlib.figure import Figure
 from reporting import ScriptError, log
 
@@ -124,9 +125,8 @@ def main() -> None:
         for size in args.sizes:
             for network in args.networks:
                 path = args.output_dir / f"{network.lower().replace(' ', '-')}-{size}-seed{seed}.json"
-                if not path.exists():
-                    reporting.write_json(train(network, size, seed, args, dataset), path)
-                rows.append(json.loads(path.read_text()))
+                make = partial(train, network, size, seed, args, dataset)
+                rows.append(read_or_make(path, settings(args, but=("networks", "sizes", "seeds")), make))
                 log.info(
                     "%(network)s, %(size)d images: error %(error_percent).2f %%, %(nll).3f nats, ECE %(ece).3f",
                     rows[-1],

@@ -48,11 +48,11 @@ def parse_arguments() -> argparse.Namespace:
 
 def check_arguments(args: argparse.Namespace) -> None:
     """Raises ScriptError if something is wrong, before any work is done."""
-    reporting.check_at_least_one(args, "max_steps", "batch_size", "viz_every", "num_draws")
+    # Pictures are of validation images.
+    reporting.check_at_least_one(args, "max_steps", "epochs", "batch_size", "viz_every", "num_draws", "num_validation")
     if args.learn_prior and args.prior != "scale-mixture":
         raise ScriptError(f"--learn-prior needs --prior scale-mixture. Received: --prior {args.prior}")
-    if not 0 <= args.cutoff <= 1:
-        raise ScriptError(f"--cutoff must be a probability. Received: {args.cutoff}")
+    reporting.check_share(args, "cutoff")
     reporting.check_no_run(args.output_dir, RUN_FILES, args.resume)
     reporting.make_output_directory(args.output_dir)
 

@@ -57,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     bayes.add_argument("--train-draws", type=int, default=1, help="weight draws of a training step")
     bayes.add_argument("--num-draws", type=int, default=100, help="weight draws of a prediction")
     training = parser.add_argument_group("training")
-    training.add_argument("--optimizer", choices=("sgd", "adam"), default="adam")
+    training.add_argument("--optimizer", choices=("sgd", "adam"), help="default: sgd for --method sgd, adam for others")
     training.add_argument("--momentum", type=float, default=0.0, help="of SGD")
     training.add_argument(
         "--learning-rate", type=float, default=1e-3, help="of the mean loss of a batch; the paper's are of the sum"
@@ -80,7 +80,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = make_parser()
     preset = parser.parse_known_args()[0].preset
     parser.set_defaults(**PRESETS.get(preset, {}))
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.optimizer is None:
+        args.optimizer = "sgd" if args.method == "sgd" else "adam"
+    return args
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -135,7 +138,11 @@ def with_activations(widths: list[int]) -> list[tuple[int, str | None]]:
 
 
 def make_optimizer(args: argparse.Namespace, steps: int) -> keras.optimizers.Optimizer:
-    """Returns the optimizer; its schedule ends after so many steps."""
+    """Returns the optimizer; its schedule ends after so many steps.
+
+    Keras's schedules count each draw of the weights, also those whose gradients are only summed up.
+    """
+    steps *= args.train_draws
     schedules = keras.optimizers.schedules
     rate = {
         "constant": lambda: args.learning_rate,

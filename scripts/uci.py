@@ -5,7 +5,6 @@ uci.png and a JSON file for each set, method and split: those that are there alr
 """
 
 import argparse
-import json
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +16,7 @@ import pandas as pd
 import reporting
 import seaborn
 import uci_data
+from kept_results import read_or_make, settings
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from reporting import ScriptError, log
@@ -101,32 +101,14 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise ScriptError(f"--warmup must be above 0 and at most 1. Received: {args.warmup}")
 
 
-# What is there already.
+# What is learned.
 
 
-def settings(method: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Returns the arguments that figures of a method depend on, besides set and split."""
-    no_settings = {"data_dir", "sets", "splits", "methods", "output_dir"}
+def kept(name: str, method: str, args: argparse.Namespace, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Returns what was found before under this name, with the arguments that count for the method, or is found now."""
     of_others = {name for other, names in ONLY_OF.items() if other != method for name in names}
-    kept = {name: value for name, value in vars(args).items() if name not in no_settings | of_others}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
-
-
-def read_or_make(
-    path: Path, method: str, args: argparse.Namespace, make: Callable[[], dict[str, Any]]
-) -> dict[str, Any]:
-    """Returns what a JSON file holds, which is made and written if it is not there."""
-    wanted = settings(method, args)
-    if not path.exists():
-        reporting.write_json({**make(), "settings": wanted}, path)
-    content = json.loads(path.read_text())
-    changed = [name for name, value in wanted.items() if content["settings"].get(name) != value]
-    if changed:
-        raise ScriptError(
-            f"{path} was made with other arguments; name another --output-dir. "
-            f"Received: {', '.join(f'{name}={wanted[name]}' for name in changed)}"
-        )
-    return content
+    wanted = settings(args, but={"sets", "splits", "methods", *of_others})
+    return read_or_make(args.output_dir / f"{name}.json", wanted, make)
 
 
 def learner_of(method: str, args: argparse.Namespace, likelihood: str, **chosen: Any) -> Learner:
@@ -155,10 +137,11 @@ def choose(name: str, method: str, data: uci_data.RegressionSet, args: argparse.
             return {"choice": candidates[0]}
         bar = tqdm.tqdm(candidates, f"{name}, {METHODS[method]}, choices", leave=False)
         tried = [{**choice, "validation_log_likelihood": log_likelihood(choice)} for choice in bar]
-        best = max(range(len(tried)), key=lambda at: tried[at]["validation_log_likelihood"])
+        # Not of one whose training diverged.
+        best = int(np.nanargmax([choice["validation_log_likelihood"] for choice in tried]))
         return {"choice": candidates[best], "tried": tried}
 
-    return read_or_make(args.output_dir / f"{name}-{method}-choice.json", method, args, make)["choice"]
+    return kept(f"{name}-{method}-choice", method, args, make)["choice"]
 
 
 def rows_of(
@@ -173,7 +156,7 @@ def rows_of(
             found = measure(learner, data.split(number, args.rows == "validation"), args.seed + number)
             return {"set": name, "method": method, "split": number, **found, **chosen}
 
-        rows.append(read_or_make(args.output_dir / f"{name}-{method}-split{number}.json", method, args, make))
+        rows.append(kept(f"{name}-{method}-split{number}", method, args, make))
         bar.update()
     return rows
 
@@ -264,7 +247,6 @@ def main() -> None:
             for method in args.methods:
                 bar.set_description(f"{name}, {METHODS[method]}")
                 rows += rows_of(name, method, data, args, bar)
-    rows = [{key: value for key, value in row.items() if key != "settings"} for row in rows]
     table = pd.DataFrame(rows)
     found = summary(table)
     reporting.save_figure(draw(table), args.output_dir, "uci")

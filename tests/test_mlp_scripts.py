@@ -1,7 +1,10 @@
 """The scripts of the paper's experiments, run as a user runs them, briefly."""
 
+import argparse
 import json
+import shutil
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,6 +49,7 @@ def test_training_reports_mean_weights_one_draw_and_the_ensemble(bayesian):
     assert report["test"]["ensemble"]["nll"] <= report["test"]["one_draw"]["nll"]  # by Jensen's inequality
     assert report["arguments"]["pixel_divisor"] == 126  # of the preset
     assert report["arguments"]["units"] == 20  # of the command line, over the preset's
+    assert report["arguments"]["optimizer"] == "adam"  # of the preset
     names = {"model.keras", "history.csv", "curves.png", "weights.png", "signal_to_noise.png"}
     assert names <= {path.name for path in bayesian.iterdir()}
     history = pd.read_csv(bayesian / "history.csv")
@@ -79,6 +83,20 @@ def test_pruning_writes_a_row_for_each_sparsity_and_network(bayesian, plain, tmp
     assert {"pruning.png", "signal_to_noise.png", "pruned.keras"} <= {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.parametrize(("by_layer", "gone"), [(False, [4, 0]), (True, [2, 2])])
+def test_a_plain_network_loses_the_least_weights_of_its_kernels(by_layer, gone, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import prune
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.layers.Dense(2)])
+    kernels = [np.array([[1.0, -2.0], [3.0, -4.0]]), np.array([[5.0, -6.0], [7.0, -8.0]])]
+    model.set_weights([kernels[0], np.full(2, 0.1), kernels[1], np.full(2, 0.1)])
+    pruned, kept = prune.pruned_by_magnitude(model, 0.5, by_layer)
+    assert [int((layer.kernel.numpy() == 0).sum()) for layer in pruned.layers] == gone
+    assert kept == 12 - 4  # biases stay
+    np.testing.assert_array_equal(pruned.layers[1].bias.numpy(), np.full(2, 0.1, "float32"))
+
+
 @on_jax_alone
 def test_the_papers_regression_is_unsure_beyond_its_data(tmp_path):
     result = run("regression_curve.py", "--steps", 600, "--num-draws", 50, "--output-dir", tmp_path)
@@ -107,6 +125,56 @@ def test_bad_arguments_are_one_line_before_any_work(arguments, message, monkeypa
     with pytest.raises(reporting.ScriptError, match=message):
         train_mlp.check_arguments(train_mlp.parse_arguments())
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("method", "optimizer"), [("bayes", "adam"), ("sgd", "sgd"), ("dropout", "adam")])
+def test_a_method_has_its_optimizer_unless_another_is_asked_for(method, optimizer, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import train_mlp
+
+    for asked, expected in (((), optimizer), (("--optimizer", "adam"), "adam")):
+        monkeypatch.setattr("sys.argv", ["train_mlp.py", "--method", method, *asked])
+        assert train_mlp.parse_arguments().optimizer == expected
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_the_learning_rate_falls_over_the_whole_training_however_many_draws_a_step(draws, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import train_mlp
+
+    words = f"--lr-schedule cosine --learning-rate 0.1 --train-draws {draws}"
+    monkeypatch.setattr("sys.argv", ["train_mlp.py", *words.split()])
+    optimizer = train_mlp.make_optimizer(train_mlp.parse_arguments(), steps=10)
+    weight = keras.Variable(np.zeros(1, "float32"))
+    rates = []
+    for _ in range(10 * draws):
+        rates.append(float(optimizer.learning_rate))
+        optimizer.apply([keras.ops.ones(1)], [weight])
+    halfway = rates[5 * draws]
+    assert halfway == pytest.approx(0.05)
+    assert 0 < rates[-1] < 0.01
+    assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-8)
+
+
+def test_results_of_other_arguments_are_not_taken_for_those_asked_for(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import kept_results
+    import reporting
+
+    args = argparse.Namespace(steps=3, rates=(0.1, 0.2), seeds=(0,), output_dir=tmp_path, data_dir=None)
+    wanted = kept_results.settings(args, but={"seeds"})
+    assert wanted == {"steps": 3, "rates": [0.1, 0.2]}
+    path, made = tmp_path / "result.json", []
+
+    def make():
+        made.append(1)
+        return {"error": 2.5}
+
+    for _ in range(2):
+        assert kept_results.read_or_make(path, wanted, make) == {"error": 2.5}
+    assert len(made) == 1
+    with pytest.raises(reporting.ScriptError, match=r"other arguments; .* Received: steps=4"):
+        kept_results.read_or_make(path, {**wanted, "steps": 4}, make)
 
 
 def test_a_minibatch_is_repeated_and_each_example_seen_as_often(monkeypatch):
@@ -146,6 +214,36 @@ def test_the_bandit_learns_which_mushrooms_to_eat(tmp_path):
         np.testing.assert_array_equal(game["regret"], wrong)
         assert len(game["regret"]) == 300
     assert {"bayes-seed3.json", "regret.png"} <= {path.name for path in (tmp_path / "games").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--later-updates", -1), "--later-updates must be at least 1. Received: -1"),
+        (("--prior-scale", 0), "--prior-scale must be positive. Received: 0.0"),
+        (("--buffer", 500), "--buffer must be a multiple of 512. Received: 500"),
+    ],
+)
+def test_a_wrong_argument_of_the_bandit_is_one_line_before_any_play(arguments, message, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import bandit
+    import reporting
+
+    monkeypatch.setattr("sys.argv", ["bandit.py", *map(str, arguments)])
+    with pytest.raises(reporting.ScriptError, match=message):
+        bandit.check_arguments(bandit.parse_arguments())
+
+
+def test_an_agent_whose_training_diverged_does_not_go_on_passing(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import bandit
+    import reporting
+
+    monkeypatch.setattr("sys.argv", ["bandit.py", "--units", "4"])
+    player = bandit.Player(bandit.AGENTS["greedy"], bandit.parse_arguments(), np.eye(2, dtype="float32"), seed=0)
+    player._network.layers[-1].bias.assign([np.nan])
+    with pytest.raises(reporting.ScriptError, match="finite rewards; its training diverged"):
+        player.act(0)
 
 
 def test_both_heads_expect_the_mean_reward(monkeypatch):
@@ -218,11 +316,38 @@ def test_few_images_are_as_many_of_each_class_and_figures_are_written(tmp_path, 
     assert (tmp_path / "small_data.png").exists()
 
 
+def test_only_what_is_asked_for_and_has_no_result_is_run(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import reporting
+    import results
+
+    ran = []
+    monkeypatch.setattr(results.Experiment, "run", lambda self, resume: ran.append(self.name))
+    monkeypatch.setattr(results.Experiment, "keep", lambda self, directory: None)
+    monkeypatch.setattr(results.result_figures, "draw_all", lambda models, directory: None)
+    shutil.copy(results.PAGE, tmp_path)
+    monkeypatch.setattr(results, "PAGE", tmp_path / results.PAGE.name)
+    for words, expected in (
+        (("--only", "regression/"), []),  # it is there
+        (("--only", "regression/", "--again"), ["curve"]),
+        ((), []),
+    ):
+        ran.clear()
+        monkeypatch.setattr("sys.argv", ["results.py", *words])
+        results.main()
+        assert ran == expected
+    for words, message in ((("--only", "regresion"), "Received: regresion"), (("--again",), "--again needs --only")):
+        monkeypatch.setattr("sys.argv", ["results.py", *words])
+        with pytest.raises(reporting.ScriptError, match=message):
+            results.main()
+
+
 def test_every_committed_result_is_in_the_page(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import results
 
     page = results.PAGE.read_text()
     assert results.fill(page) == page
-    for path in (results.RESULTS / "mlp").glob("*-seed0.json"):
-        assert path.name in page
+    for path in results.RESULTS.glob("*/*.json"):
+        if path.parent.name != "mlp" or path.stem.endswith("-seed0"):
+            assert path.name in page, path

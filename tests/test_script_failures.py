@@ -182,7 +182,9 @@ def test_an_unwritable_output_directory_is_noticed_before_any_work(script, argum
     [
         (("--learn-prior",), "--learn-prior needs --prior scale-mixture"),
         (("--num-draws", "0"), "--num-draws must be at least 1. Received: 0"),
-        (("--cutoff", "1.5"), "--cutoff must be a probability. Received: 1.5"),
+        (("--num-validation", "0"), "--num-validation must be at least 1. Received: 0"),
+        (("--epochs", "-1"), "--epochs must be at least 1. Received: -1"),
+        (("--cutoff", "1.5"), "--cutoff must be between 0 and 1. Received: 1.5"),
         (("--dataset", "mnist", "--data-dir", "nowhere"), "nowhere"),
     ],
 )
