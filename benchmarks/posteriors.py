@@ -8,11 +8,9 @@ splits less their validation rows; the figures are means over splits, of the val
 """
 
 import argparse
-import json
 import sys
 import time
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +23,12 @@ import tfp_bnn as bnn
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
+import reporting  # noqa: E402
 import uci  # noqa: E402
 import uci_data  # noqa: E402
 import uci_learning  # noqa: E402
+from laplace import LaplaceLearner, plain_network  # noqa: E402
+from natural_gradient import NaturalGradientLearner  # noqa: E402
 
 SETS = ("concrete", "energy", "yacht")
 INITIAL_STDDEV = 0.02
@@ -41,10 +42,11 @@ def last_layer_alone(split: uci_data.Split, args: argparse.Namespace) -> keras.M
 
 
 class Contender(NamedTuple):
-    """What is trained: its network, and what the KL term counts."""
+    """What is trained: its network, what the KL term counts, and who learns."""
 
     make_network: Any
     beta: float = 1.0
+    learner: type[uci_learning.Learner] = uci_learning.Learner
 
 
 def reparameterized(posterior: bnn.posteriors.Posterior | None = None) -> Contender:
@@ -59,13 +61,15 @@ CONTENDERS = {
     "full covariance in each layer": reparameterized(FullNormal(INITIAL_STDDEV)),
     "last layer alone": Contender(last_layer_alone),
     "mean field, KL term at 0.3": Contender(uci_learning.bayesian_network, beta=0.3),
+    "mean field, natural gradients (IVON)": Contender(plain_network, learner=NaturalGradientLearner),
+    "Laplace, full covariance": Contender(plain_network, learner=LaplaceLearner),
 }
 
 
 def measure(name: str, data: uci_data.RegressionSet, num_splits: int, args: argparse.Namespace) -> dict[str, float]:
     """Returns the means over splits of one contender's figures on one set."""
-    make_network, beta = CONTENDERS[name]
-    learner, found = uci_learning.Learner(make_network, args, "student-t", beta), []
+    make_network, beta, learns = CONTENDERS[name]
+    learner, found = learns(make_network, args, "student-t", beta), []
     for number in range(num_splits):
         found.append(uci_learning.measure(learner, data.split(number, validate=True), args.seed + number))
     means = {figure: float(np.mean([of_split[figure] for of_split in found])) for figure in found[0]}
@@ -79,6 +83,7 @@ def main() -> None:
     parser.add_argument("--data-dir", help="directory with uci/NAME.npz; without it TFP_BNN_DATA")
     parser.add_argument("--num-splits", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", metavar="SUBSTRING", help="posteriors whose names contain this; no file")
     own = parser.parse_args()
     if keras.backend.backend() != "jax":
         parser.error("this script needs Keras's JAX backend; set KERAS_BACKEND=jax")
@@ -87,22 +92,22 @@ def main() -> None:
     args = uci.parse_arguments(["--seed", str(own.seed), "--initial-stddev", str(INITIAL_STDDEV)])
     sets = {name: uci_data.load(name, own.data_dir) for name in SETS}
     started, rows = time.perf_counter(), []
-    for name, contender_name in tqdm.tqdm([(name, other) for name in SETS for other in CONTENDERS]):
+    pairs = [(name, contender_name) for name in SETS for contender_name in CONTENDERS if own.only in contender_name]
+    for name, contender_name in tqdm.tqdm(pairs):
         rows.append(
             {"set": name, "posterior": contender_name, **measure(contender_name, sets[name], own.num_splits, args)}
         )
         row = rows[-1]
         print(f"{name:10s} {contender_name:38s} {row['log_likelihood']:7.3f} ± {row['standard_error']:.3f}", flush=True)
+    if own.only:
+        return
     report = {
-        "command": f"KERAS_BACKEND=jax python benchmarks/posteriors.py --num-splits {own.num_splits} --seed {own.seed}",
-        "seed": own.seed,
-        "splits": own.num_splits,
         "seconds": round(time.perf_counter() - started, 1),
-        "versions": {name: metadata.version(name) for name in ("tfp-bnn", "keras", "jax", "numpy")},
         "rows": rows,
+        **reporting.provenance(own, keras.distribution.list_devices()),
     }
     path = ROOT / "docs" / "results" / "posteriors.json"
-    path.write_text(json.dumps(report, indent=1) + "\n")
+    reporting.write_json(report, path)
     print(f"wrote {path}")
 
 

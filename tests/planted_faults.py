@@ -190,8 +190,8 @@ ESTIMATORS = (
     Fault(
         "standard deviation instead of variance in local reparameterization",
         "estimators.py",
-        "op(ops.square(inputs), ops.square(kernel.stddev))",
-        "op(ops.square(inputs), kernel.stddev)",
+        "op(ops.square(widened), ops.square(kernel.stddev))",
+        "op(ops.square(widened), kernel.stddev)",
         (geometry("DenseLocalReparameterization-matrix", "check_moments"),),
     ),
     Fault(
@@ -294,7 +294,7 @@ PRIORS = (
     Fault(
         "a prior of its own for each layer of a clone",
         "layers/cloning.py",
-        "if prior.name not in copies:",
+        "if identity not in copies:",
         "if True:",
         (contract("DenseFlipout-matrix", "check_clone"),),
     ),
@@ -340,7 +340,7 @@ DIVERGENCES = (
     Fault(
         "KL twice for a layer that is called twice",
         "layers/variational_layer.py",
-        "return self._has_kl_weight and not self.losses",
+        "return self._has_kl_weight and not self._get_own_losses()",
         "return self._has_kl_weight",
         (contract("DenseFlipout-matrix", "check_divergence_counts_once"),),
     ),
@@ -411,9 +411,23 @@ KL_WEIGHTS = (
         ),
     ),
     Fault(
+        "the regularizer of a prior taken for the KL term",
+        "layers/variational_layer.py",
+        "return self._has_kl_weight and not self._get_own_losses()",
+        "return self._has_kl_weight and not self.losses",
+        in_file("layers", "test_the_regularizer_of_a_prior_does_not_stand_for_the_kl_term"),
+    ),
+    Fault(
+        "the last factor of a schedule left in the model",
+        "callbacks.py",
+        "def on_train_end(",
+        "def _on_train_end(",
+        in_file("training", "test_a_schedule_is_of_the_training_alone"),
+    ),
+    Fault(
         "KL weight forgotten on load",
         "layers/variational_layer.py",
-        "self._has_kl_weight = math.isfinite(float(self._kl_weight.value))",
+        "self._has_kl_weight = math.isfinite(float(self._kl_weight.numpy()))",
         "self._has_kl_weight = False",
         in_file("saving", "test_a_saved_model_is_the_same_model_and_goes_on_training"),
     ),
@@ -448,15 +462,15 @@ KL_WEIGHTS = (
     Fault(
         "the logged nll holds the KL term",
         "objective.py",
-        "nll.update_state(loss - sum(costs, 0.0), sample_weight=examples)",
-        "nll.update_state(loss, sample_weight=examples)",
+        "nll.update_state((loss - sum(costs, 0.0)) * ",
+        "nll.update_state(loss * ",
         in_file("training", "test_history_holds_the_halves_of_the_loss_for_training_and_validation"),
     ),
     Fault(
         "the logged nll counts a partial batch as a whole one",
         "objective.py",
-        "nll.update_state(loss - sum(costs, 0.0), sample_weight=examples)",
-        "nll.update_state(loss - sum(costs, 0.0))",
+        " * _backend.num_replicas(), sample_weight=examples)",
+        " * _backend.num_replicas())",
         in_file("training", "test_history_holds_the_halves_of_the_loss_for_training_and_validation"),
     ),
     Fault(
@@ -537,6 +551,19 @@ PREDICTION = (
         "[drawing.draw_outputs(model, batch, seeds) for batch in bar]",
         "[drawing.draw_outputs(model, batch, seeds + np.array([i, 0], 'int32')) for i, batch in enumerate(bar)]",
         in_file("predictive", "test_a_draw_is_one_linear_function_for_all_inputs"),
+    ),
+    Fault(
+        "a model that is not built drawn as if it had one tensor of weights",
+        "drawing.py",
+        "    if not model.built:\n        model(inputs)\n    seed = ",
+        "    seed = ",
+        in_file("predictive", "test_a_model_that_is_not_built_has_the_draws_that_it_has_once_it_is"),
+        also=(
+            (
+                "    if model not in _COMPILED:",
+                "    if not model.built:\n        model(inputs)\n    if model not in _COMPILED:",
+            ),
+        ),
     ),
     Fault(
         "layers draw weights of their own in a prediction",
