@@ -35,7 +35,17 @@ class SignShapes(NamedTuple):
 
 
 class Estimator(abc.ABC):
-    """The abstract estimator: a noisy linear operation and a noisy bias."""
+    """The abstract estimator: a noisy linear operation and a noisy bias.
+
+    Example, of two inputs of 4 features and a kernel of 3 outputs:
+
+    >>> kernel = NormalWeights(keras.ops.ones((4, 3)), keras.ops.full((4, 3), 0.1))
+    >>> noise = Noise(keras.random.SeedGenerator(1).next)
+    >>> signs = SignShapes(inputs=(2, 4), outputs=(2, 3))
+    >>> estimate = Flipout().linear(keras.ops.matmul, keras.ops.ones((2, 4)), kernel, noise, signs)
+    >>> tuple(estimate.outputs.shape), tuple(estimate.sample.value.shape)
+    ((2, 3), (4, 3))
+    """
 
     @abc.abstractmethod
     def linear(

@@ -76,6 +76,13 @@ class Predictive:
 
         Raises:
             ValueError: if there are not n, or if the likelihood does not allow one of them.
+
+        Example:
+
+        >>> from tfp_bnn import likelihoods
+        >>> outputs = np.log([[[0.9, 0.1]], [[0.1, 0.9]]])  # two draws that disagree
+        >>> Predictive(outputs, likelihoods.Categorical()).log_prob([0]).round(3)  # log 0.5
+        array([-0.693])
         """
         y = np.asarray(y)
         if y.ndim == 0 or len(y) != len(self):
@@ -88,6 +95,14 @@ class Predictive:
 
         Raises:
             ValueError: if it has no closed form: of likelihoods other than `Categorical` and `Bernoulli` of one target.
+
+        Example:
+
+        >>> from tfp_bnn import likelihoods
+        >>> outputs = np.log([[[0.9, 0.1]], [[0.1, 0.9]]])  # two draws that disagree
+        >>> predictive = Predictive(outputs, likelihoods.Categorical())
+        >>> [float(part[0].round(3)) for part in (predictive.expected_entropy(), predictive.mutual_information())]
+        [0.325, 0.368]
         """
         return _numpy(self.likelihood.predictive_entropy(self.outputs))
 
@@ -129,6 +144,13 @@ class Predictive:
 
         Raises:
             ValueError: if the likelihood is another one, or a probability is out of range.
+
+        Example:
+
+        >>> from tfp_bnn import likelihoods
+        >>> predictive = Predictive(np.zeros((50, 1, 1)), likelihoods.Normal(scale=1.0))
+        >>> predictive.quantiles((0.025, 0.975)).ravel().round(2).tolist()
+        [-1.96, 1.96]
         """
         return mixture_quantiles.quantiles(self.outputs, self.likelihood, probabilities)
 
@@ -144,6 +166,13 @@ class Predictive:
 
         Raises:
             ValueError: if the likelihood is not `Categorical` or the temperature is not positive and finite.
+
+        Example:
+
+        >>> from tfp_bnn import likelihoods
+        >>> predictive = Predictive(np.log([[[0.8, 0.2]]]), likelihoods.Categorical())  # odds of 4 to 1
+        >>> predictive.at_temperature(2.0).mean().round(3).tolist()  # 2 to 1
+        [[0.667, 0.333]]
         """
         self._check_classes("at_temperature")
         if not 0 < temperature < np.inf:
@@ -199,6 +228,13 @@ class Predictive:
         Of classes: `label`, the likeliest one, and its `probability`; `entropy` and its two parts, `expected_entropy`
         (aleatoric) and `mutual_information` (epistemic), in nats; and `p_0`, `p_1`, ... Of other targets: `mean`,
         `epistemic_stddev` and `aleatoric_stddev`, with `_0`, `_1`, ... behind each if there are several targets.
+
+        Example:
+
+        >>> from tfp_bnn import likelihoods
+        >>> predictive = Predictive(np.array([[[1.0]], [[3.0]]]), likelihoods.Normal(scale=0.5))
+        >>> predictive.to_frame().to_dict("records")
+        [{'mean': 2.0, 'epistemic_stddev': 1.0, 'aleatoric_stddev': 0.5}]
         """
         import pandas as pd
 
