@@ -22,7 +22,8 @@ class Prior(keras.layers.Layer, abc.ABC):
     """A prior over weights. One object may serve any number of layers; what it learns, it learns from all of them.
 
     It is a Keras layer only so that Keras tracks its variables: a learned prior appears in `trainable_variables`
-    once, however many layers hold it, and is still shared after saving and loading.
+    once, however many layers hold it, and is still shared after saving and loading, and in `keras.models.clone_model`.
+    `model.from_config(model.get_config())` alone gives each layer a prior of its own.
     """
 
     def __init__(self, name: str | None = None):
