@@ -422,7 +422,14 @@ KL_WEIGHTS = (
         "callbacks.py",
         "def on_train_end(",
         "def _on_train_end(",
-        in_file("training", "test_a_schedule_is_of_the_training_alone"),
+        in_file("training", "test_a_schedule_leaves_the_whole_kl_weight_in_the_model"),
+    ),
+    Fault(
+        "validation with the factor of the last batch",
+        "callbacks.py",
+        "def on_test_begin(",
+        "def _on_test_begin(",
+        in_file("training", "test_a_schedule_is_of_the_training_alone_not_of_validation"),
     ),
     Fault(
         "KL weight forgotten on load",
