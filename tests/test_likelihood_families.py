@@ -456,7 +456,7 @@ def test_degrees_of_freedom_must_leave_a_variance(df):
 
 @pytest.mark.parametrize("num_components", [0, -1, 1.5, None])
 def test_a_mixture_has_at_least_one_component(num_components):
-    with pytest.raises(ValueError, match=f"integer of at least 1. Received: num_components={num_components}"):
+    with pytest.raises(ValueError, match=f"a positive integer. Received: num_components={num_components}"):
         likelihoods.NormalMixture(num_components)
 
 

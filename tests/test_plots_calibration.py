@@ -78,7 +78,7 @@ def test_the_diagonal_goes_through_the_panel_from_least_to_greatest_confidence()
         ({"named": {"a": of_classes(inputs=0)}}, r"`named\['a'\]` must be of at least one input. Received"),
         ({"labels": [0, 1]}, r"`labels` must be \[200\] or \[200, 1\]. Received: shape \(2,\)"),
         ({"labels": [5] * 200}, "Labels must be integers from 0 to 4. Received: 5"),
-        ({"num_bins": 0}, "`num_bins` must be an integer of at least 1. Received: num_bins=0"),
+        ({"num_bins": 0}, "`num_bins` must be a positive integer. Received: num_bins=0"),
         ({"level": 1.0}, "`level` must be between 0 and 1. Received: level=1.0"),
     ],
 )
