@@ -141,7 +141,7 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import test_objective
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-    model = test_objective.make_model()
+    model = test_objective.make_model(jit_compile=False)  # quicker than to compile
 x, y = test_objective.data()
 logged = test_objective.fit(model, x, y, batch_size=8)
 nll, kl = test_objective.nll_of(model, x, y).mean(), test_objective.kl_of(model)
