@@ -23,8 +23,8 @@ class LaplaceLearner(uci_learning.Learner):
     J_n are the derivatives of the outputs for row n in the weights, F_n is the Fisher information of its target in the
     outputs. The precision delta of the prior maximises the evidence. Predictions are of the network's linearization.
 
-    Source: Immer et al. 2021, "Improving predictions of Bayesian neural nets via local linearization", equations 7
-    and 9; MacKay 1992, "A Practical Bayesian Framework for Backpropagation Networks", for the evidence.
+    Source: Immer et al. 2021, "Improving predictions of Bayesian neural nets via local linearization" (its posterior
+    and its predictive); MacKay 1992, "A Practical Bayesian Framework for Backpropagation Networks" (the evidence).
     """
 
     def fit(self, split: uci_data.Split, seed: int) -> None:

@@ -36,6 +36,11 @@ def test_the_likeliest_class_is_given_where_the_network_is_sure(how, expected):
     assert predictive_of(PROBABILITIES).decide(**how).tolist() == expected
 
 
+@pytest.mark.parametrize("coverage", [0, 0.5, 1])
+def test_of_no_inputs_none_is_classified(coverage):
+    assert predictive_of(PROBABILITIES)[:0].decide(coverage=coverage).tolist() == []
+
+
 def test_the_mean_of_the_draws_decides_not_each_of_them():
     # Each draw is sure; together they are not.
     outputs = np.array([[[9.0, 0.0]], [[0.0, 9.0]], [[9.0, 0.0]]])

@@ -26,7 +26,7 @@ def sure_by_coverage(probabilities: np.ndarray, coverage: float) -> np.ndarray:
     """
     _check_between("coverage", coverage, 0, 1)
     confidence = probabilities.max(axis=-1)
-    if not coverage:
+    if not coverage or not len(confidence):
         return np.zeros(len(confidence), bool)
     # The fewest whose share is `coverage`; the product of coverage and number is rounded, up at times.
     count = 1 + np.searchsorted(np.arange(1, len(confidence)) / len(confidence), coverage)

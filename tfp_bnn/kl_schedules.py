@@ -42,7 +42,7 @@ def linear_warmup(epochs: float) -> Schedule:
     >>> [linear_warmup(2)(epoch, 4, 5) for epoch in range(3)]  # at the end of each epoch
     [0.5, 1.0, 1.0]
 
-    Source: Sonderby et al. 2016, "Ladder Variational Autoencoders", section 3.2.
+    Source: Sonderby et al. 2016, "Ladder Variational Autoencoders" (the warm-up).
     """
     if not 0 <= epochs < math.inf:
         raise ValueError(f"The warm-up must take a finite number of epochs, at least 0. Received: epochs={epochs}")
