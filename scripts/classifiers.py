@@ -11,8 +11,8 @@ import numpy as np
 
 import tfp_bnn as bnn
 
-# A training step with Flipout takes about as long as two plain ones (docs/performance.md).
-FLIPOUT_COST = 2
+# How many plain training steps of a LeNet5 one with each estimator takes (docs/performance.md).
+STEP_COST = {"flipout": 1.6, "reparameterization": 1.1, "local-reparameterization": 2.2}
 MEMBERS = 5
 DROPOUT_RATE = 0.5
 
@@ -24,6 +24,7 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
+    estimator: str
     activation: str
     dense_activation: str | None
     prior_scale: float
@@ -38,23 +39,28 @@ class Classifier:
     Args:
         make: makes one network, not compiled.
         members: how many networks predict together.
-        share_of_epochs: of the plain network's epochs, those of each member.
+        step_cost: how many training steps of the plain network one of this takes.
         random: whether predictions are random, so that several are averaged.
     """
 
     make: Callable[[Recipe, bnn.datasets.Dataset], keras.Model]
     members: int = 1
-    share_of_epochs: float = 1.0
+    step_cost: Callable[[Recipe], float] = lambda recipe: 1.0
     random: bool = False
+
+    def epochs(self, recipe: Recipe) -> int:
+        """Returns the epochs of each member that all together take as long as those of the plain network."""
+        return max(1, round(recipe.epochs / (self.members * self.step_cost(recipe))))
 
 
 def bayesian(recipe: Recipe, dataset: bnn.datasets.Dataset) -> keras.Model:
-    """Returns a Flipout LeNet5."""
+    """Returns a Bayesian LeNet5."""
     return bnn.models.lenet5(
         dataset.x_train.shape[1:],
         len(dataset.class_names),
         activation=recipe.activation,
         dense_activation=recipe.dense_activation,
+        estimator=recipe.estimator,
         prior=bnn.priors.Normal(scale=recipe.prior_scale),
         posterior=bnn.posteriors.MeanFieldNormal(recipe.initial_stddev),
     )
@@ -84,10 +90,10 @@ class MonteCarloDropout(keras.layers.Dropout):
 
 
 CLASSIFIERS = {
-    "Bayes by Backprop": Classifier(bayesian, share_of_epochs=1 / FLIPOUT_COST, random=True),
+    "Bayes by Backprop": Classifier(bayesian, step_cost=lambda recipe: STEP_COST[recipe.estimator], random=True),
     "plain": Classifier(plain),
     "MC dropout": Classifier(with_dropout, random=True),
-    "ensemble of 5": Classifier(plain, members=MEMBERS, share_of_epochs=1 / MEMBERS),
+    "ensemble of 5": Classifier(plain, members=MEMBERS),
 }
 
 
@@ -98,7 +104,7 @@ def train(name: str, recipe: Recipe, dataset: bnn.datasets.Dataset, x: np.ndarra
     for member in range(classifier.members):
         keras.utils.set_random_seed(1000 * seed + member)
         model = classifier.make(recipe, dataset)
-        epochs = max(1, round(recipe.epochs * classifier.share_of_epochs))
+        epochs = classifier.epochs(recipe)
         steps = epochs * math.ceil(len(x) / recipe.batch_size)
         rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
         model.compile(keras.optimizers.Adam(rate), loss=bnn.likelihoods.Categorical(), metrics=["accuracy"])

@@ -54,6 +54,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=20, help="of the plain network; the others cost as much")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam at the start; it falls to 0")
+    parser.add_argument(
+        "--estimator",
+        choices=reporting.ESTIMATORS,
+        default="reparameterization",
+        help="of the Bayesian network; the cheapest leaves it the most epochs",
+    )
     reporting.add_activation_arguments(parser)
     parser.add_argument("--prior-scale", type=float, default=0.3, help="standard deviation of the normal prior")
     parser.add_argument("--initial-stddev", type=float, default=0.02, help="posterior standard deviation at the start")

@@ -118,17 +118,21 @@ class Pictures:
         reporting.save_figure(figure, self._args.output_dir, f"{name}_{step:05d}", name)
 
 
+def split(args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> tuple[bnn.datasets.Split, bnn.datasets.Split]:
+    """Returns the images and labels to train on, and those held out of it."""
+    return dataset.split_validation(len(dataset.x_train) // 6 if args.num_validation is None else args.num_validation)
+
+
 def train(args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> tuple[keras.Model, bool]:
     """Returns the trained model, and whether it was trained to the end."""
-    held_out = len(dataset.x_train) // 6 if args.num_validation is None else args.num_validation
-    (x_train, y_train), (x_val, y_val) = dataset.split_validation(held_out)
+    (x_train, y_train), (x_val, y_val) = split(args, dataset)
     rate = learning_rate(args, steps_in_all(args, len(x_train)))
     model = make_model(args, dataset, rate)
     pictures = Pictures(model, args, x_val, y_val, dataset.class_names)
     done, records = resume(model, args.output_dir)
     steps = max(0, args.max_steps - int(model.optimizer.iterations))
     epochs = done + math.ceil(steps / math.ceil(len(x_train) / args.batch_size))
-    log.info("training on %d images, validating on %d, for %d steps", len(x_train), held_out, steps)
+    log.info("training on %d images, validating on %d, for %d steps", len(x_train), len(x_val), steps)
     callbacks = [
         # Before all that write something: it raises where the loss is not a number.
         bnn.callbacks.KLWeight(num_examples=len(x_train), warmup_epochs=args.warmup_epochs),
@@ -154,15 +158,28 @@ def train(args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> tuple[kera
 
 
 def evaluate(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets.Dataset) -> dict[str, Any]:
-    """Returns the figures on test and noise images, and draws them together."""
-    log.info("predicting the test images with %d draws", args.num_draws)
-    test = bnn.predict(model, dataset.x_test, args.num_draws, seed=args.seed)
-    inputs = {"heldout": test}
-    for name, images in reporting.noise_images(1000, dataset.x_test.shape[1:], args.seed).items():
-        inputs[name] = bnn.predict(model, images, args.num_draws, seed=args.seed)
-    reporting.save_figure(bnn.plots.uncertainty(inputs), args.output_dir, "uncertainty")
-    metrics = {name: reporting.uncertainty_metrics(predictive, args.cutoff) for name, predictive in inputs.items()}
-    metrics["heldout"] |= reporting.accuracy_metrics(test, dataset.y_test, args.cutoff)
+    """Returns the figures on test and noise images, also at the temperature that validation images ask for."""
+    _, (x_val, y_val) = split(args, dataset)
+    kinds = {"validation": x_val, "heldout": dataset.x_test}
+    kinds |= reporting.noise_images(1000, dataset.x_test.shape[1:], args.seed)
+    predictions = {}
+    for name, images in kinds.items():
+        log.info("predicting %d images with %d draws: %s", len(images), args.num_draws, name)
+        predictions[name] = bnn.predict(model, images, args.num_draws, seed=args.seed)
+    temperature = bnn.calibrate_temperature(predictions.pop("validation"), y_val)
+    reporting.save_figure(bnn.plots.uncertainty(predictions), args.output_dir, "uncertainty")
+    scaled = {name: predictive.at_temperature(temperature) for name, predictive in predictions.items()}
+    return {
+        **measure(args, predictions, dataset.y_test),
+        "temperature": temperature,
+        "at_temperature": measure(args, scaled, dataset.y_test),
+    }
+
+
+def measure(args: argparse.Namespace, predictions: dict[str, bnn.Predictive], labels: np.ndarray) -> dict[str, Any]:
+    """Returns how unsure each prediction is, and how good that of the test images."""
+    metrics = {name: reporting.uncertainty_metrics(predictive, args.cutoff) for name, predictive in predictions.items()}
+    metrics["heldout"] |= reporting.accuracy_metrics(predictions["heldout"], labels, args.cutoff)
     return metrics
 
 

@@ -195,6 +195,15 @@ def test_wrong_arguments_get_one_clear_error(arguments, message, tmp_path, run_h
     assert "\n" not in error
 
 
+@pytest.mark.parametrize("script", ["train_lenet5", "train_mlp"])
+def test_a_run_is_not_overwritten(script, tmp_path, run_here):
+    (tmp_path / "model.keras").touch()
+    error = run_here(script, *TRAIN, "--output-dir", tmp_path)
+    assert error.startswith("error: ")
+    assert "holds a run already" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
 def test_an_argument_that_is_no_choice_is_named(tmp_path, run_here, capsys):
     assert run_here("train_lenet5", "--estimator", "dropout", "--output-dir", tmp_path) == 2
     assert "invalid choice: 'dropout'" in capsys.readouterr().err

@@ -32,26 +32,13 @@ def test_training_leaves_a_model_figures_and_pictures(trained):
     for name in ("heldout", "gaussian_noise", "uniform_noise"):
         assert 0 < report[name]["mean_mutual_information"] < report[name]["mean_entropy"] < 2.31
         assert 0 <= report[name]["fraction_refused"] <= 1
+        scaled = report["at_temperature"][name]["mean_entropy"]
+        # All draws sharper or all flatter; not trained to the end, the network may ask for either.
+        assert (scaled < report[name]["mean_entropy"]) == (report["temperature"] < 1)
     header, *rows = (directory / "history.csv").read_text().split()
     assert {"loss", "nll", "kl", "val_loss", "val_nll", "val_kl"} <= set(header.split(","))
     assert len(rows) == 2
     assert "devices:" in result.stderr
-
-
-@on_tensorflow_alone
-def test_a_run_is_not_overwritten_but_can_be_resumed(trained):
-    directory, _ = trained
-    again = run("train_lenet5.py", *TRAIN, *LEARNED_PRIOR, "--output-dir", directory)
-    assert again.returncode == 1
-    assert "holds a run already" in again.stderr
-    assert "Traceback" not in again.stderr
-    arguments = (*TRAIN, *LEARNED_PRIOR, "--output-dir", directory)
-    resumed = run("train_lenet5.py", *arguments, "--max-steps", 70, "--viz-every", 1000, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    report = json.loads((directory / "metrics.json").read_text())
-    assert report["steps"] == 70
-    epochs = [row.split(",")[0] for row in (directory / "history.csv").read_text().split()]
-    assert epochs == ["epoch", "0", "1", "2"]  # the third one after resuming
 
 
 @pytest.mark.parametrize(("arguments", "steps"), [((), 100), (("--epochs", "2"), 2 * 8), (("--epochs", "99"), 100)])
