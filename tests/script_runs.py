@@ -8,6 +8,7 @@ import tfp_bnn as bnn
 
 TESTS = Path(__file__).parent
 SCRIPTS = TESTS.parent / "scripts"
+TRAIN_SMALL_NETWORK = TESTS / "train_small_network.py"
 
 # 31 steps an epoch without a partial batch, for which the training step would be compiled again.
 TRAIN = ("--dataset", "mnist_sample", "--num-draws", "5", "--num-validation", "32")

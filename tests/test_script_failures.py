@@ -13,11 +13,10 @@ import keras
 import numpy as np
 import pytest
 from backend import on_tensorflow_alone
-from script_runs import SCRIPTS, TESTS, TRAIN, command, run
+from script_runs import SCRIPTS, TRAIN, TRAIN_SMALL_NETWORK, command, run
 
 import tfp_bnn as bnn
 
-TRAIN_SMALL_NETWORK = TESTS / "train_small_network.py"
 STEPS_PER_EPOCH = 31  # of `TRAIN`
 KILLED_RUN = (*TRAIN, "--max-steps", 3 * STEPS_PER_EPOCH - 10)  # the last epoch is partial
 

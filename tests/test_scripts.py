@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from backend import on_tensorflow_alone
-from script_runs import SCRIPTS, TRAIN, run
+from backend import TENSORFLOW, on_tensorflow_alone
+from script_runs import SCRIPTS, TRAIN, TRAIN_SMALL_NETWORK, run
 
 LEARNED_PRIOR = ("--prior", "scale-mixture", "--learn-prior")
 
@@ -13,7 +13,9 @@ LEARNED_PRIOR = ("--prior", "scale-mixture", "--learn-prior")
 def trained(tmp_path_factory):
     directory = tmp_path_factory.mktemp("trained")
     arguments = (*TRAIN, *LEARNED_PRIOR, "--output-dir", directory)
-    result = run("train_lenet5.py", *arguments, "--max-steps", 40, "--viz-every", 30)
+    # The LeNet5 takes JAX a minute to compile; test_readme.py trains one there.
+    script = "train_lenet5.py" if TENSORFLOW else TRAIN_SMALL_NETWORK
+    result = run(script, *arguments, "--max-steps", 40, "--viz-every", 30)
     assert result.returncode == 0, result.stderr
     return directory, result
 
