@@ -62,7 +62,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     reporting.add_activation_arguments(parser)
     parser.add_argument("--prior-scale", type=float, default=0.3, help="standard deviation of the normal prior")
-    parser.add_argument("--initial-stddev", type=float, default=0.02, help="posterior standard deviation at the start")
+    parser.add_argument("--initial-stddev", type=float, default=0.01, help="posterior standard deviation at the start")
     parser.add_argument("--warmup-epochs", type=float, default=0, help="over which the KL weight rises to 1 / N")
     parser.add_argument("--num-validation", type=int, help="last training images to hold out; default: one in six")
     parser.add_argument(

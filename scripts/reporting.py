@@ -64,8 +64,13 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_activation_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that choose what LeNet5's hidden layers end with."""
-    parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of all layers but the last")
-    parser.add_argument("--dense-activation", choices=ACTIVATIONS, help="of the layer of 84 units, if another")
+    parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of the convolutions")
+    parser.add_argument(
+        "--dense-activation",
+        choices=ACTIVATIONS,
+        default="tanh",
+        help="of the layer of 84 units; tanh bounds what images unlike the known ones do to the logits",
+    )
 
 
 def check_at_least_one(args: argparse.Namespace, *names: str) -> None:

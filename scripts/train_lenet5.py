@@ -30,15 +30,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam at the start")
     parser.add_argument(
-        "--lr-schedule", choices=("constant", "cosine"), default="constant", help="cosine: it falls to 0 at the end"
+        "--lr-schedule", choices=("constant", "cosine"), default="cosine", help="cosine: it falls to 0 at the end"
     )
     parser.add_argument("--viz-every", type=int, default=400, help="training steps between pictures")
     reporting.add_activation_arguments(parser)
     parser.add_argument("--estimator", choices=reporting.ESTIMATORS, default="flipout")
     parser.add_argument("--prior", choices=("normal", "scale-mixture"), default="normal")
     parser.add_argument("--learn-prior", action="store_true", help="learn the scale mixture, one for all layers")
-    parser.add_argument("--prior-scale", type=float, default=1.0, help="standard deviation of the normal prior")
-    parser.add_argument("--initial-stddev", type=float, default=0.05, help="posterior standard deviation at the start")
+    parser.add_argument("--prior-scale", type=float, default=0.3, help="standard deviation of the normal prior")
+    parser.add_argument("--initial-stddev", type=float, default=0.01, help="posterior standard deviation at the start")
     parser.add_argument("--warmup-epochs", type=float, default=0, help="epochs over which the KL weight rises to 1 / N")
     parser.add_argument("--num-validation", type=int, help="last training images to hold out; default: one in six")
     parser.add_argument("--output-dir", type=Path, default=Path("runs/lenet5"))
