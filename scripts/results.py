@@ -31,9 +31,7 @@ LENET5 = {
     "mnist-cautious": (
         "--dataset mnist --dense-activation relu --initial-stddev 0.05 --prior-scale 1 --lr-schedule constant"
     ),
-    "fashion-mnist": (
-        "--dataset fashion_mnist --estimator reparameterization --max-steps 15000 --viz-every 1000 --num-validation 5000"
-    ),
+    "fashion-mnist": ("--dataset fashion_mnist --estimator reparameterization --max-steps 15000 --num-validation 5000"),
     "fashion-mnist-tanh": "--dataset fashion_mnist --activation tanh --initial-stddev 0.007",
     "fashion-mnist-relu": "--dataset fashion_mnist --dense-activation relu --initial-stddev 0.007 --num-validation 100",
     "fashion-mnist-relu-tanh": "--dataset fashion_mnist --initial-stddev 0.02 --num-validation 100",
