@@ -56,7 +56,7 @@ class Experiment:
     name: str
     command: str
     writes: str = "metrics.json"
-    draws: str | None = None
+    draws: tuple[str, ...] = ()
 
     @property
     def result(self) -> Path:
@@ -78,14 +78,18 @@ class Experiment:
         return ROOT / directory
 
     def keep(self, directory: Path) -> None:
-        """Copies JSON file and picture from where the command wrote them to where they are committed."""
+        """Copies JSON file and pictures from where the command wrote them to where they are committed.
+
+        The first picture has the result's name, each other one its own behind it.
+        """
         self.result.parent.mkdir(parents=True, exist_ok=True)
         report = json.loads((directory / self.writes).read_text())
         if "source" in report:
             report["source"] = Path(report["source"]).name  # where it lies is another place on each machine
         reporting.write_json(report, self.result)
-        if self.draws:
-            shutil.copy(directory / self.draws, self.result.with_suffix(".png"))
+        for number, picture in enumerate(self.draws):
+            ending = f"-{picture}" if number else ".png"
+            shutil.copy(directory / picture, self.result.with_name(self.name + ending))
         log.info("wrote %s", self.result)
 
 
@@ -114,27 +118,27 @@ EXPERIMENTS = (
             f"prune.py runs/results/mlp/mnist-{width}-{method}-seed0/model.keras --dataset mnist "
             f"--plain-model runs/results/mlp/mnist-{width}-sgd-seed0/model.keras",
             "pruning.json",
-            "pruning.png",
+            ("pruning.png",),
         )
         for width, method in PRUNED
     ),
-    Experiment("regression", "curve", "regression_curve.py", draws="curve.png"),
+    Experiment("regression", "curve", "regression_curve.py", draws=("curve.png",)),
     Experiment(
         "bandit",
         "mushrooms",
         "bandit.py --later-updates 16",
         "regret.json",
-        "regret.png",
+        ("regret.png",),
     ),
     Experiment(
         "small_data",
         "mnist",
         "small_data.py --dataset mnist --sizes 100 1000 10000",
         "small_data.json",
-        "small_data.png",
+        ("small_data.png",),
     ),
     *(
-        Experiment("lenet5", name, f"train_lenet5.py {recipe}", draws="uncertainty.png")
+        Experiment("lenet5", name, f"train_lenet5.py {recipe}", draws=("uncertainty.png",))
         for name, recipe in LENET5.items()
     ),
     *(
@@ -143,7 +147,7 @@ EXPERIMENTS = (
             name,
             f"out_of_distribution.py --dataset {name.replace('-', '_')} --epochs 12 --initial-stddev {stddev}",
             "out_of_distribution.json",
-            "roc.png",
+            ("roc.png", "entropy.png", "reliability.png", "accuracy_rejection.png", "rotation.png", "least_sure.png"),
         )
         for name, stddev in (("fashion-mnist", 0.007), ("mnist", 0.01))
     ),
@@ -152,9 +156,9 @@ EXPERIMENTS = (
         "mnist-400-gaussian",
         "selective_risk.py runs/results/mlp/mnist-400-gaussian-seed0/model.keras --dataset mnist",
         "selective_risk.json",
-        "selective_risk.png",
+        ("selective_risk.png",),
     ),
-    Experiment("uci", "uci", "uci.py", "uci.json", "uci.png"),
+    Experiment("uci", "uci", "uci.py", "uci.json", ("uci.png",)),
 )
 
 

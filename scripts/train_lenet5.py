@@ -166,14 +166,16 @@ def evaluate(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets
     for name, images in kinds.items():
         log.info("predicting %d images with %d draws: %s", len(images), args.num_draws, name)
         predictions[name] = bnn.predict(model, images, args.num_draws, seed=args.seed)
-    temperature = bnn.calibrate_temperature(predictions.pop("validation"), y_val)
+    validation = predictions.pop("validation")
     reporting.save_figure(bnn.plots.uncertainty(predictions), args.output_dir, "uncertainty")
+    metrics = measure(args, predictions, dataset.y_test)
+    try:
+        temperature = bnn.calibrate_temperature(validation, y_val)
+    except ValueError as error:
+        log.warning("no temperature: %s", error)
+        return metrics
     scaled = {name: predictive.at_temperature(temperature) for name, predictive in predictions.items()}
-    return {
-        **measure(args, predictions, dataset.y_test),
-        "temperature": temperature,
-        "at_temperature": measure(args, scaled, dataset.y_test),
-    }
+    return {**metrics, "temperature": temperature, "at_temperature": measure(args, scaled, dataset.y_test)}
 
 
 def measure(args: argparse.Namespace, predictions: dict[str, bnn.Predictive], labels: np.ndarray) -> dict[str, Any]:

@@ -117,6 +117,20 @@ def test_the_temperature_is_the_best_for_the_mean_over_draws():
     assert nll(temperature) == pytest.approx(best.fun, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "wrong"),
+    [
+        (np.tile([5.0, 0.0], (3, 50, 1)), 0),  # the surer, the better
+        (np.tile([50.0, 0.0], (3, 50, 1)), 0),  # and as good at any temperature
+        (np.full((3, 50, 2), np.nan), 0),
+    ],
+)
+def test_there_is_no_best_temperature_if_nothing_is_wrong_or_nothing_a_number(outputs, wrong):
+    predictive = bnn.Predictive(outputs, CATEGORICAL)
+    with pytest.raises(ValueError, match=f"No temperature is the best.* Received: 50 inputs, {wrong} of them"):
+        bnn.calibrate_temperature(predictive, np.zeros(50, int))
+
+
 def test_draws_at_a_temperature_are_softmaxes_of_divided_logits():
     logits = np.random.default_rng(0).normal(size=(4, 5, 3))
     cool = bnn.Predictive(logits, CATEGORICAL).at_temperature(0.5)

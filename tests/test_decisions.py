@@ -71,10 +71,75 @@ def test_what_is_no_decision_gets_one_clear_error(how, received):
 
 def test_only_classes_are_decided():
     predictive = bnn.Predictive(np.zeros((3, 2, 1)), bnn.likelihoods.Normal(scale=1.0))
-    with pytest.raises(ValueError, match="Received: Predictive"):
+    with pytest.raises(ValueError, match=r"Bernoulli of one target.* Received: likelihood=Normal"):
         predictive.decide(cutoff=0.5)
-    with pytest.raises(ValueError, match="Received: Predictive"):
+    with pytest.raises(ValueError, match=r"Bernoulli of one target.* Received: likelihood=Normal"):
         predictive.at_temperature(2.0)
+
+
+@pytest.mark.parametrize("number", [float, np.float32, np.float64])
+def test_the_bounds_of_cutoff_and_entropy_include_themselves_whatever_the_precision(number):
+    alike = bnn.Predictive(np.zeros((3, 4, 3), "float32"), CATEGORICAL)
+    assert alike.decide(entropy=number(np.log(3))).tolist() == [0] * 4
+    # 0.7 in single precision is a little less than in double.
+    probabilities = np.array([[0.7, 0.3]], "float32")
+    assert bnn.decisions.sure_by_cutoff(probabilities, number(0.7)) == (number is np.float32)
+    assert bnn.decisions.sure_by_cutoff(probabilities, number(probabilities[0, 0]))
+
+
+# Yes or no
+
+
+def yes_or_no(draws=7, inputs=50):
+    rng = np.random.default_rng(1)
+    logits = (rng.normal(scale=3, size=(inputs, 1)) + rng.normal(size=(draws, inputs, 1))).astype("float32")
+    two_classes = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    return bnn.Predictive(logits, bnn.likelihoods.Bernoulli()), bnn.Predictive(two_classes, CATEGORICAL)
+
+
+@pytest.mark.parametrize("how", [{"cutoff": 0.8}, {"coverage": 0.5}, {"entropy": 0.5}])
+def test_one_yes_or_no_target_is_decided_as_two_classes_are(how):
+    binary, classes = yes_or_no()
+    decided = binary.decide(**how)
+    assert set(decided) == {-1, 0, 1}
+    np.testing.assert_array_equal(decided, classes.decide(**how))
+    np.testing.assert_allclose(binary.to_frame(), classes.to_frame(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(binary.at_temperature(3.0).as_classes().mean(), classes.at_temperature(3.0).mean(), 1e-5)
+
+
+def test_one_yes_or_no_target_is_calibrated_as_two_classes_are():
+    binary, classes = yes_or_no(inputs=2000)
+    y = np.random.default_rng(2).random(2000) < 0.02 + 0.96 * (classes.mean()[:, 1] > 0.5)
+    temperatures = [bnn.calibrate_temperature(predictive, y[:, None]) for predictive in (binary, classes)]
+    assert temperatures[0] == pytest.approx(temperatures[1], rel=1e-3)
+    cutoffs = [bnn.calibrate_cutoff(predictive, y, risk=0.05) for predictive in (binary, classes)]
+    assert cutoffs[0] == cutoffs[1] < 1
+
+
+def test_several_yes_or_no_targets_are_no_classes():
+    several = bnn.Predictive(np.zeros((3, 2, 2)), bnn.likelihoods.Bernoulli())
+    with pytest.raises(ValueError, match=r"one target alone are classes. Received: 2 targets"):
+        several.decide(cutoff=0.5)
+    assert "mean_1" in several.to_frame()
+
+
+# Summaries
+
+
+@pytest.mark.parametrize("likelihood", [CATEGORICAL, bnn.likelihoods.Bernoulli(), bnn.likelihoods.Normal(1.0)])
+def test_a_summary_has_the_table_and_the_decisions_of_the_draws(likelihood):
+    outputs = np.random.default_rng(3).normal(size=(9, 40, 3)).astype("float32")
+    outputs = outputs if isinstance(likelihood, bnn.likelihoods.Categorical) else outputs[..., :1]
+    averages = bnn.summary.average_over_draws([outputs[:4], outputs[4:]], likelihood)
+    summary, predictive = bnn.summary.PredictiveSummary(averages, 9, likelihood), bnn.Predictive(outputs, likelihood)
+    assert list(summary.to_frame().columns) == list(predictive.to_frame().columns)
+    np.testing.assert_allclose(summary.to_frame(), predictive.to_frame(), rtol=1e-4, atol=1e-6)
+    if isinstance(likelihood, bnn.likelihoods.Normal):
+        with pytest.raises(ValueError, match="Received: likelihood=Normal"):
+            summary.decide(cutoff=0.5)
+    else:
+        np.testing.assert_array_equal(summary.decide(cutoff=0.6), predictive.decide(cutoff=0.6))
+        np.testing.assert_array_equal(summary.decide(entropy=0.6), predictive.decide(entropy=0.6))
 
 
 # Tables
@@ -96,11 +161,11 @@ def test_a_table_of_classes_has_a_row_for_each_input():
 def test_a_table_of_targets_has_mean_and_both_standard_deviations():
     outputs = np.random.default_rng(0).normal(size=(7, 5, 4)).astype("float32")
     one = bnn.Predictive(outputs[..., :2], bnn.likelihoods.Normal()).to_frame()
-    assert list(one.columns) == ["mean", "epistemic_stddev", "aleatoric_stddev"]
+    assert list(one.columns) == ["mean", "stddev", "epistemic_stddev", "aleatoric_stddev"]
     np.testing.assert_allclose(one["mean"], outputs[..., 0].mean(axis=0), rtol=1e-5, atol=1e-6)
     two = bnn.Predictive(outputs, bnn.likelihoods.Normal()).to_frame()
     assert len(two) == 5
-    assert len(two.columns) == 6
+    assert len(two.columns) == 8
     np.testing.assert_allclose(two["epistemic_stddev_1"], outputs[..., 1].std(axis=0), rtol=1e-5)
 
 

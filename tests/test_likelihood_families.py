@@ -401,6 +401,16 @@ def test_outputs_that_do_not_split_into_parameters_are_refused(name):
 
 
 @all_families
+def test_targets_of_a_higher_rank_are_refused_where_they_would_broadcast(name):
+    family = FAMILIES[name]
+    y = np.zeros((N, 1, TARGETS), "float32")
+    with pytest.raises(ValueError, match=rf"targets of shape \[n, {TARGETS}\]. Received: targets of shape"):
+        family.likelihood(y, family.outputs(N))
+    with pytest.raises(ValueError, match=r"\[n\] or \[n, targets\]. Received: shape"):
+        bnn.Predictive(family.outputs(N, N), family.likelihood).log_prob(y)
+
+
+@all_families
 @pytest.mark.parametrize("shape", [(N,), (N, 1), (N, TARGETS + 1)])
 def test_targets_of_another_number_are_refused(name, shape):
     family = FAMILIES[name]

@@ -170,6 +170,10 @@ def test_the_bounds_are_quantiles_of_beta_distributions(right, level):
         (np.ones((5, 3, 2)), np.ones(5), r"\(5, 3, 2\) and \(5,\)"),
         (np.array([[0.5, 0.5], [-1.5, 2.5]]), np.ones(2), "-1.5"),
         (np.array([[np.nan, 0.5]]), np.ones(1), "nan"),
+        (np.full((3, 2), 0.5), np.array([0, 1, 2]), "2"),
+        (np.full((3, 2), 0.5), np.array([0, -1, 1]), "-1"),
+        (np.full((3, 2), 0.5), np.array([0, 0.5, 1]), "0.5"),
+        (np.array([[0.9], [0.1]]), np.array([1, 0]), r"\(2, 1\)"),  # what a Bernoulli likelihood's mean would be
     ],
 )
 @pytest.mark.parametrize("function", [*ERRORS, metrics.reliability])

@@ -297,6 +297,7 @@ def test_logits_that_are_not_numbers_make_the_value_not_a_number(name):
         ((5, 4), (5, 4), r"\(5, 4\) and \(5, 4\)"),
         ((5,), (5, 1, 4), r"\(5,\) and \(5, 1, 4\)"),
         ((5, 1, 1), (5, 4), r"\(5, 1, 1\) and \(5, 4\)"),
+        ((5, 1), (5, 1), r"\(5, 1\) and \(5, 1\)"),
     ],
 )
 def test_shapes_that_do_not_fit_get_one_clear_error(name, labels, logits, received):

@@ -259,7 +259,7 @@ def test_pixels_are_scaled_to_0_and_1(image, expected):
         ({"class_names": ["a", "b"]}, "`class_names` must name 5 classes. Received: 2 names"),
         ({"max_images": 0}, "`max_images` must be a positive integer. Received: max_images=0"),
         ({"max_images": 2.5}, "`max_images` must be a positive integer. Received: max_images=2.5"),
-        ({"predictive": of_a_target(inputs=4)}, "Categorical likelihood. Received: Predictive.*Normal"),
+        ({"predictive": of_a_target(inputs=4)}, "Predictive of classes.* Received: Predictive.*Normal"),
         ({"predictive": of_classes(inputs=0)}, "at least one input. Received: Predictive.* 0 inputs"),
     ],
 )
@@ -485,7 +485,7 @@ def test_equal_uncertainties_can_be_drawn():
     ("named", "message"),
     [
         ({}, "at least one predictive distribution. Received: none"),
-        ({"a": of_a_target()}, r"`named\['a'\]` must be a Predictive of a Categorical.* Received: Predictive"),
+        ({"a": of_a_target()}, r"`named\['a'\]` must be a Predictive of classes.* Received: Predictive"),
         ({"a": np.zeros(3)}, r"`named\['a'\]` must be a Predictive.*Received: array"),
         ({"a": of_classes(inputs=0)}, r"`named\['a'\]` must be of at least one input. Received"),
     ],

@@ -73,7 +73,7 @@ def test_the_diagonal_goes_through_the_panel_from_least_to_greatest_confidence()
         ({"named": {}}, "`named` must have at least one predictive distribution. Received: none"),
         (
             {"named": {"a": of_a_target()}},
-            r"`named\['a'\]` must be a Predictive of a Categorical.* Received: Predictive",
+            r"`named\['a'\]` must be a Predictive of classes.* Received: Predictive",
         ),
         ({"named": {"a": of_classes(inputs=0)}}, r"`named\['a'\]` must be of at least one input. Received"),
         ({"labels": [0, 1]}, r"`labels` must be \[200\] or \[200, 1\]. Received: shape \(2,\)"),

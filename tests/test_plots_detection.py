@@ -54,7 +54,7 @@ def test_the_surest_and_the_least_sure_inputs_are_in_the_first_and_in_the_last_b
 @pytest.mark.parametrize(
     ("known", "unknown", "message"),
     [
-        (of_a_target(), {"a": of_classes()}, "`known` must be a Predictive of a Categorical.* Received: Predictive"),
+        (of_a_target(), {"a": of_classes()}, "`known` must be a Predictive of classes.* Received: Predictive"),
         (of_classes(), {}, "`unknown` must have at least one predictive distribution. Received: none"),
         (of_classes(), {"a": of_classes(inputs=0)}, r"`unknown\['a'\]` must be of at least one input. Received"),
         (of_classes(), {"a": np.zeros(3)}, r"`unknown\['a'\]` must be a Predictive.*Received: array"),

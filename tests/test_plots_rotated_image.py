@@ -130,7 +130,7 @@ def test_captions_overlap_neither_each_other_nor_the_edge_of_the_figure(names):
     ("arguments", "message"),
     [
         ({"images": np.zeros((3, 8, 8))}, r"`images` must be \[4, height, width\].* Received: shape \(3, 8, 8\)"),
-        ({"predictive": of_a_target(inputs=4)}, "Categorical likelihood. Received: Predictive.*Normal"),
+        ({"predictive": of_a_target(inputs=4)}, "Predictive of classes.* Received: Predictive.*Normal"),
         ({"angles": ANGLES[:3]}, r"`angles` must be \[4\] or \[4, 1\]. Received: shape \(3,\)"),
         ({"angles": [0, 30, 30, 60]}, r"finite and all different. Received: \[ 0. 30. 30. 60.\]"),
         ({"angles": [0, 30, np.nan, 60]}, "finite and all different. Received: .*nan"),

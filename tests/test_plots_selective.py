@@ -64,7 +64,7 @@ def test_a_few_sure_errors_do_not_press_the_rest_together():
         ({"named": {}}, "`named` must have at least one predictive distribution. Received: none"),
         (
             {"named": {"a": of_a_target()}},
-            r"`named\['a'\]` must be a Predictive of a Categorical.* Received: Predictive",
+            r"`named\['a'\]` must be a Predictive of classes.* Received: Predictive",
         ),
         ({"labels": [0, 1]}, r"`labels` must be \[60\] or \[60, 1\]. Received: shape \(2,\)"),
         ({"labels": [-1] * 60}, "Labels must be integers from 0 to 4. Received: -1"),

@@ -79,7 +79,7 @@ def test_networks_that_predict_their_scale_can_be_drawn(likelihood):
         ({"y": np.full(30, np.nan)}, "Received: nan"),
         ({"level": 0}, "`level` must be between 0 and 1. Received: level=0"),
         ({"predictive": of_classes(inputs=30)}, "one real target. Received: Predictive.*Categorical"),
-        ({"predictive": Predictive(np.zeros((5, 30, 1)), likelihoods.Poisson())}, "Received: likelihood=Poisson"),
+        ({"predictive": Predictive(np.zeros((5, 30, 1)), likelihoods.Bernoulli())}, "Received: likelihood=Bernoulli"),
     ],
 )
 def test_observed_refuses_what_does_not_fit(arguments, message):

@@ -79,7 +79,7 @@ def test_no_text_overlaps_another_or_leaves_the_figure(names):
     ("arguments", "message"),
     [
         ({"images": np.zeros((3, 8, 8))}, r"`images` must be \[4, height, width\].* Received: shape \(3, 8, 8\)"),
-        ({"predictive": of_a_target(inputs=4)}, "Categorical likelihood. Received: Predictive.*Normal"),
+        ({"predictive": of_a_target(inputs=4)}, "Predictive of classes.* Received: Predictive.*Normal"),
         ({"labels": [0, 1, 2, 5]}, "Labels must be integers from 0 to 4. Received: 5"),
         ({"class_names": ["a", "b"]}, "`class_names` must name 5 classes. Received: 2 names"),
         ({"max_images": 0}, "`max_images` must be a positive integer. Received: max_images=0"),

@@ -6,8 +6,7 @@ import numbers
 import numpy as np
 import scipy.special
 
-from tfp_bnn.likelihoods import Categorical
-from tfp_bnn.predictive import Predictive
+from tfp_bnn.predictive import Predictive, classes_of
 
 # Fixed before any data is seen, as the guarantee wants; denser where the networks' probabilities are, near 1.
 _CUTOFFS = np.concatenate([[0.0], 1 - np.geomspace(0.9, 1e-6, 63)])
@@ -18,7 +17,8 @@ def calibrate_cutoff(predictive: Predictive, y: np.ndarray, risk: float = 0.01, 
     """Returns the least cut-off under which few of the classified inputs are classified wrongly.
 
     With probability `confidence` over the validation data, `p(wrong | classified) <= risk` for all inputs to come that
-    are like them. It is the least of 64 fixed cut-offs c whose Clopper-Pearson bound
+    are like them, if the same draws of the weights decide. It is the least of 64 fixed cut-offs c whose
+    Clopper-Pearson bound
 
         max {r: P[Binomial(n_c, r) <= k_c] >= (1 - confidence) / 64}
 
@@ -33,7 +33,8 @@ def calibrate_cutoff(predictive: Predictive, y: np.ndarray, risk: float = 0.01, 
         confidence: probability of the guarantee, between 0 and 1.
 
     Returns:
-        What `Predictive.decide(cutoff=...)` takes.
+        What `Predictive.decide(cutoff=...)` takes. It is of these draws of the weights: predict the inputs to come with
+        the same `num_draws` and `seed`.
 
     Raises:
         ValueError: if an argument is out of range, or if no cut-off fulfils the guarantee: with 64 cut-offs, risk 0.01
@@ -41,6 +42,7 @@ def calibrate_cutoff(predictive: Predictive, y: np.ndarray, risk: float = 0.01, 
 
     Example:
 
+    >>> from tfp_bnn.likelihoods import Categorical
     >>> outputs = np.tile([[5.0, 0.0], [0.2, 0.0]], (50, 1000, 1))  # every other input is hard
     >>> predictive, y = Predictive(outputs, Categorical()), np.tile([0, 0, 0, 1], 500)
     >>> cutoff = calibrate_cutoff(predictive, y, risk=0.01)
@@ -52,9 +54,9 @@ def calibrate_cutoff(predictive: Predictive, y: np.ndarray, risk: float = 0.01, 
     """
     _check_share("risk", risk)
     _check_share("confidence", confidence)
-    labels = _checked_labels(predictive, y)
+    labels, predictive = _checked(predictive, y)
     probabilities = predictive.mean()
-    greatest = probabilities.max(axis=-1)
+    greatest = probabilities.max(axis=-1).astype("float64")
     wrong = probabilities.argmax(axis=-1) != labels
     classified = np.array([(greatest >= cutoff).sum() for cutoff in _CUTOFFS])
     mistakes = np.array([wrong[greatest >= cutoff].sum() for cutoff in _CUTOFFS])
@@ -87,13 +89,15 @@ def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
         y: their labels, integers [n] or [n, 1].
 
     Returns:
-        What `Predictive.at_temperature` takes, between 0.01 and 100.
+        What `Predictive.at_temperature` takes, between 0.01 and 100; near 100 if the outputs say nothing about y.
 
     Raises:
-        ValueError: if the likelihood is not `Categorical` or a label is not one of its classes.
+        ValueError: if the likelihood is not one of classes, a label is not one of them, or no temperature is the best:
+            if all inputs are classified rightly, the surer the draws, the better.
 
     Example:
 
+    >>> from tfp_bnn.likelihoods import Categorical
     >>> predictive = Predictive(np.tile([4.0, 0.0], (50, 1000, 1)), Categorical())  # 98 % sure
     >>> y = np.repeat([0, 1], (900, 100))  # 90 % right
     >>> temperature = calibrate_temperature(predictive, y)
@@ -104,12 +108,20 @@ def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
     """
     from scipy import optimize  # Slow to import.
 
-    labels = _checked_labels(predictive, y)
+    labels, predictive = _checked(predictive, y)
 
     def nll(log_temperature: float) -> float:
         return -float(predictive.at_temperature(math.exp(log_temperature)).log_prob(labels).mean(dtype="float64"))
 
     found = optimize.minimize_scalar(nll, bounds=_LOG_TEMPERATURES, method="bounded", options={"xatol": 1e-4})
+    # Not so if the loss is flat, falls down to that end, or is not a number.
+    if not nll(_LOG_TEMPERATURES[0]) > found.fun:
+        wrong = (predictive.mean().argmax(axis=-1) != labels).sum()
+        raise ValueError(
+            "No temperature is the best: the surer the draws, the better. It takes some inputs that are classified "
+            f"wrongly, and finite outputs. Received: {len(labels)} inputs, {wrong} of them classified wrongly, and a "
+            f"loss of {found.fun:.4g} nats"
+        )
     return math.exp(found.x)
 
 
@@ -118,11 +130,10 @@ def _check_share(name: str, value: float) -> None:
         raise ValueError(f"`{name}` must be a number between 0 and 1. Received: {name}={value!r}")
 
 
-def _checked_labels(predictive: Predictive, y: np.ndarray) -> np.ndarray:
-    """Returns the labels of the inputs, [n]; raises ValueError if these are not labels of a classifier's inputs."""
-    if not isinstance(predictive, Predictive) or not isinstance(predictive.likelihood, Categorical):
-        raise ValueError(f"`predictive` must be a Predictive of a Categorical likelihood. Received: {predictive!r}")
+def _checked(predictive: Predictive, y: np.ndarray) -> tuple[np.ndarray, Predictive]:
+    """Returns the labels of the inputs, [n], and their classes; raises ValueError if they are not a classifier's."""
+    predictive = classes_of("predictive", predictive)
     y = np.asarray(y)
     if y.ndim == 0 or len(y) != len(predictive) or not len(predictive):
         raise ValueError(f"`y` must have one label for each of {len(predictive)} inputs. Received: shape {y.shape}")
-    return predictive.likelihood.check_targets(predictive.outputs, y).reshape(-1)
+    return predictive.likelihood.check_targets(predictive.outputs, y).reshape(-1), predictive

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.special
 from tqdm import auto as tqdm
 
-from tfp_bnn import decisions, drawing, mixture_quantiles
+from tfp_bnn import decisions, drawing, mixture_quantiles, tables
 from tfp_bnn.checks import check_count, check_type
 from tfp_bnn.likelihoods import Categorical, Likelihood
 
@@ -123,6 +123,13 @@ class Predictive:
         """
         return np.maximum(self.entropy() - self.expected_entropy(), 0.0)
 
+    def stddev(self) -> np.ndarray:
+        """Returns the standard deviation of y given x, [n, d]: epistemic and aleatoric together.
+
+        It is the root of `Var_w E[y | x, w] + E_w Var[y | x, w]`, the law of total variance.
+        """
+        return np.hypot(self.epistemic_stddev(), self.aleatoric_stddev())
+
     def epistemic_stddev(self) -> np.ndarray:
         """Returns the standard deviation over draws of E[y | x, w], [n, d]."""
         return self.draws.std(axis=0)
@@ -137,13 +144,14 @@ class Predictive:
     def quantiles(self, probabilities: Sequence[float]) -> np.ndarray:
         """Returns the quantiles of the predictive distribution of each target, float64 [probabilities, n, d].
 
-        Of `Normal`, `Laplace` and `StudentT`; `quantiles((0.025, 0.975))` are the ends of the central 95 % interval.
+        Of real targets and of counts; `quantiles((0.025, 0.975))` are the ends of the central 95 % interval. The
+        p-quantile of counts is the least count that is not exceeded with probability p or more.
 
         Args:
             probabilities: between 0 and 1.
 
         Raises:
-            ValueError: if the likelihood is another one, or a probability is out of range.
+            ValueError: if the likelihood is `Categorical` or `Bernoulli`, or a probability is out of range.
 
         Example:
 
@@ -158,6 +166,25 @@ class Predictive:
         """Returns the predictive distribution as a TFP distribution."""
         return self.likelihood.predictive_distribution(keras.ops.convert_to_tensor(self.outputs))
 
+    def as_classes(self) -> "Predictive":
+        """Returns the predictive distribution with a `Categorical` likelihood, for what asks for class probabilities.
+
+        Of `Bernoulli` with one target these are two: class 0, no, and class 1, yes.
+
+        Raises:
+            ValueError: if the likelihood is neither.
+
+        Example:
+
+        >>> from tfp_bnn import likelihoods
+        >>> predictive = Predictive(np.log([[[4.0]]]), likelihoods.Bernoulli())  # odds of 4 to 1
+        >>> predictive.as_classes().mean().round(3).tolist()
+        [[0.2, 0.8]]
+        """
+        if isinstance(self.likelihood, Categorical):
+            return self
+        return Predictive(_numpy(self.likelihood.class_logits(self.outputs)), Categorical())
+
     def at_temperature(self, temperature: float) -> "Predictive":
         """Returns the predictive distribution with every draw's logits divided by a temperature.
 
@@ -165,7 +192,8 @@ class Predictive:
             temperature: positive; above 1 every draw is less sure. See `tfp_bnn.calibrate_temperature`.
 
         Raises:
-            ValueError: if the likelihood is not `Categorical` or the temperature is not positive and finite.
+            ValueError: if the likelihood is none of classes (see `as_classes`), or the temperature is not positive and
+                finite.
 
         Example:
 
@@ -174,7 +202,7 @@ class Predictive:
         >>> predictive.at_temperature(2.0).mean().round(3).tolist()  # 2 to 1
         [[0.667, 0.333]]
         """
-        self._check_classes("at_temperature")
+        self.as_classes()
         if not 0 < temperature < np.inf:
             raise ValueError(f"`temperature` must be positive and finite. Received: temperature={temperature}")
         return Predictive(self.outputs / temperature, self.likelihood)
@@ -199,7 +227,7 @@ class Predictive:
 
         Raises:
             ValueError: if none or several of the three are given, one is out of range, `abstain` is a class, or the
-                likelihood is not `Categorical`.
+                likelihood is not one of classes, as `as_classes` says.
 
         Example:
 
@@ -208,63 +236,28 @@ class Predictive:
         >>> Predictive(outputs, likelihoods.Categorical()).decide(cutoff=0.9)
         array([ 0, -1])
         """
-        self._check_classes("decide")
-        given = {"cutoff": cutoff, "coverage": coverage, "entropy": entropy}
-        given = {name: value for name, value in given.items() if value is not None}
-        if len(given) != 1:
-            raise ValueError(f"Expected exactly one of `cutoff`, `coverage` and `entropy`. Received: {given}")
-        probabilities = self.mean()
-        if cutoff is not None:
-            sure = decisions.sure_by_cutoff(probabilities, cutoff)
-        elif coverage is not None:
-            sure = decisions.sure_by_coverage(probabilities, coverage)
-        else:
-            sure = decisions.sure_by_entropy(self.entropy(), entropy)
-        return decisions.labels_or_abstain(probabilities, sure, abstain)
+        classes = self.as_classes()
+        return decisions.decide(classes.mean(), classes.entropy(), cutoff, coverage, entropy, abstain)
 
     def to_frame(self) -> "pd.DataFrame":
         """Returns a table with one row an input.
 
-        Of classes: `label`, the likeliest one, and its `probability`; `entropy` and its two parts, `expected_entropy`
-        (aleatoric) and `mutual_information` (epistemic), in nats; and `p_0`, `p_1`, ... Of other targets: `mean`,
-        `epistemic_stddev` and `aleatoric_stddev`, with `_0`, `_1`, ... behind each if there are several targets.
+        Of classes, and of one yes-or-no target: `label`, the likeliest one, and its `probability`; `entropy` and its
+        two parts, `expected_entropy` (aleatoric) and `mutual_information` (epistemic), in nats; and `p_0`, `p_1`, ...
+        Of other targets: `mean`, `stddev` and its two parts, `epistemic_stddev` and `aleatoric_stddev`, with `_0`,
+        `_1`, ... behind each if there are several targets.
 
         Example:
 
         >>> from tfp_bnn import likelihoods
-        >>> predictive = Predictive(np.array([[[1.0]], [[3.0]]]), likelihoods.Normal(scale=0.5))
+        >>> predictive = Predictive(np.array([[[1.0]], [[7.0]]]), likelihoods.Normal(scale=4.0))
         >>> predictive.to_frame().to_dict("records")
-        [{'mean': 2.0, 'epistemic_stddev': 1.0, 'aleatoric_stddev': 0.5}]
+        [{'mean': 4.0, 'stddev': 5.0, 'epistemic_stddev': 3.0, 'aleatoric_stddev': 4.0}]
         """
-        import pandas as pd
-
-        if isinstance(self.likelihood, Categorical):
-            probabilities = self.mean()
-            summary = {
-                "label": probabilities.argmax(axis=-1),
-                "probability": probabilities.max(axis=-1),
-                "entropy": self.entropy(),
-                "expected_entropy": self.expected_entropy(),
-                "mutual_information": self.mutual_information(),
-            }
-            return pd.DataFrame(summary | {f"p_{label}": column for label, column in enumerate(probabilities.T)})
-        kinds = {
-            "mean": self.mean(),
-            "epistemic_stddev": self.epistemic_stddev(),
-            "aleatoric_stddev": self.aleatoric_stddev(),
-        }
-        targets = kinds["mean"].shape[-1]
-        endings = [""] if targets == 1 else [f"_{target}" for target in range(targets)]
-        columns = {
-            f"{kind}{ending}": values[:, target]
-            for kind, values in kinds.items()
-            for target, ending in enumerate(endings)
-        }
-        return pd.DataFrame(columns)
-
-    def _check_classes(self, method: str) -> None:
-        if not isinstance(self.likelihood, Categorical):
-            raise ValueError(f"`{method}` needs a Categorical likelihood. Received: {self!r}")
+        if self.likelihood.predicts_classes(self.outputs.shape[-1]):
+            classes = self.as_classes()
+            return tables.of_classes(classes, classes.mean())
+        return tables.of_targets(self)
 
 
 def predict(
@@ -313,6 +306,16 @@ def predict(
     delay = drawing.BAR_DELAY_SECONDS
     bar = tqdm.tqdm(batches, desc=f"{num_draws} draws", unit="batch", delay=delay, disable=not verbose)
     return Predictive(np.concatenate([drawing.draw_outputs(model, batch, seeds) for batch in bar], axis=1), likelihood)
+
+
+def classes_of(name: str, predictive: Any) -> Predictive:
+    """Returns an argument with a Categorical likelihood; raises ValueError if it does not predict classes."""
+    if isinstance(predictive, Predictive) and predictive.likelihood.predicts_classes(predictive.outputs.shape[-1]):
+        return predictive.as_classes()
+    raise ValueError(
+        f"`{name}` must be a Predictive of classes: of a Categorical likelihood, or Bernoulli of one target. "
+        f"Received: {predictive!r}"
+    )
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

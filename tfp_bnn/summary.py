@@ -3,15 +3,18 @@
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from tqdm import auto as tqdm
 
-from tfp_bnn import drawing
+from tfp_bnn import decisions, drawing, tables
 from tfp_bnn.checks import check_count
 from tfp_bnn.likelihoods import Likelihood
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _DRAWS_AT_ONCE = 50
 
@@ -20,7 +23,8 @@ class PredictiveSummary:
     """What is left of the predictive distribution of n inputs when the draws themselves are not kept.
 
     Its methods have the values of those of `Predictive` of the same names; `log_prob` is of the targets that
-    `summarize` was given. What needs the draws themselves (`quantiles`, `distribution`, `decide`, ...) it has not.
+    `summarize` was given. What needs the draws themselves (`quantiles`, `distribution`, `at_temperature`, ...) it has
+    not.
 
     Args:
         averages: over draws, of the mean, its variance between draws ("epistemic"), the variance ("aleatoric"), the
@@ -44,6 +48,10 @@ class PredictiveSummary:
     def mean(self) -> np.ndarray:
         """Returns E[y | x], [n, d]; for classes, their probabilities."""
         return self._averages["mean"]
+
+    def stddev(self) -> np.ndarray:
+        """Returns the standard deviation of y given x, [n, d]: epistemic and aleatoric together."""
+        return np.hypot(self.epistemic_stddev(), self.aleatoric_stddev())
 
     def epistemic_stddev(self) -> np.ndarray:
         """Returns the standard deviation over draws of E[y | x, w], [n, d]."""
@@ -77,6 +85,29 @@ class PredictiveSummary:
     def mutual_information(self) -> np.ndarray:
         """Returns the mutual information of y and the weights in nats, [n]: the epistemic part."""
         return np.maximum(self.entropy() - self.expected_entropy(), 0.0)
+
+    def decide(
+        self,
+        *,
+        cutoff: float | None = None,
+        coverage: float | None = None,
+        entropy: float | None = None,
+        abstain: int = -1,
+    ) -> np.ndarray:
+        """Returns the likeliest class of each input, or `abstain` where the network is not sure, integers [n].
+
+        As `Predictive.decide` does; it takes and raises the same.
+        """
+        return decisions.decide(self._class_probabilities(), self.entropy(), cutoff, coverage, entropy, abstain)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Returns a table with one row an input, as `Predictive.to_frame` does."""
+        if self.likelihood.predicts_classes(self.mean().shape[-1]):
+            return tables.of_classes(self, self._class_probabilities())
+        return tables.of_targets(self)
+
+    def _class_probabilities(self) -> np.ndarray:
+        return _numpy(self.likelihood.class_probabilities(self.mean()))
 
     def log_prob(self) -> np.ndarray:
         """Returns the held-out nats `log (1/S) sum_s p(y | x, w_s)`, [n], of the targets that were given.

@@ -77,6 +77,18 @@ class Categorical(Likelihood):
         """Returns the entropy of these probabilities in nats."""
         return self.entropy(keras.ops.log(mean))
 
+    def predicts_classes(self, num_outputs: int) -> bool:
+        """Returns True."""
+        return True
+
+    def class_logits(self, outputs: Tensor) -> Tensor:
+        """Returns the outputs: they are the logits."""
+        return outputs
+
+    def class_probabilities(self, mean: Tensor) -> Tensor:
+        """Returns the mean: it is the probabilities."""
+        return mean
+
     def distribution(self, outputs: Tensor) -> Any:
         """Returns `tfd.Categorical(logits=outputs)`."""
         return _tfp.distributions().Categorical(logits=outputs)

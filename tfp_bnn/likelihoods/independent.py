@@ -70,7 +70,7 @@ class IndependentLikelihood(Likelihood):
         if len(y.shape) == 1:
             # Targets [n] beside outputs [n, 1] would broadcast to [n, n].
             y = ops.expand_dims(y, -1)
-        if y.shape[-1] != targets:
+        if y.shape[-1] != targets or len(y.shape) > len(outputs.shape):
             raise ValueError(
                 f"The likelihood expects targets of shape [n, {targets}]. Received: targets of shape "
                 f"{tuple(y.shape)} beside outputs of shape {tuple(outputs.shape)}"
@@ -79,7 +79,9 @@ class IndependentLikelihood(Likelihood):
         return ops.sum(log_density, axis=-1)
 
     def check_targets(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Returns `y`; raises ValueError if a target cannot be had."""
+        """Returns `y`; raises ValueError if a target cannot be had, or if there is not a row of them for each input."""
+        if y.ndim > 2:
+            raise ValueError(f"Targets must be of shape [n] or [n, targets]. Received: shape {y.shape}")
         with np.errstate(invalid="ignore"):
             allowed = self._allowed(y)
         if not allowed.all():

@@ -63,6 +63,29 @@ class Likelihood(keras.losses.Loss, abc.ABC):
             f"Received: likelihood={type(self).__name__}"
         )
 
+    def predicts_classes(self, num_outputs: int) -> bool:
+        """Returns whether networks with so many outputs predict one of several classes, or one yes or no."""
+        return False
+
+    def class_logits(self, outputs: Tensor) -> Tensor:
+        """Returns logits [..., n, classes] whose softmax are the probabilities of classes.
+
+        Raises:
+            ValueError: if the targets are not one of several classes, nor one yes or no.
+        """
+        raise ValueError(
+            "Classes are predicted by a Categorical likelihood, or Bernoulli of one target. "
+            f"Received: likelihood={type(self).__name__}"
+        )
+
+    def class_probabilities(self, mean: Tensor) -> Tensor:
+        """Returns the probabilities [n, classes] of the predictive distribution of this mean, E[y].
+
+        Raises:
+            ValueError: as `class_logits` does.
+        """
+        return self.class_logits(mean)
+
     @abc.abstractmethod
     def distribution(self, outputs: Tensor) -> Any:
         """Returns p(y | outputs) as a TFP distribution."""

@@ -131,5 +131,5 @@ def _bins_of_equal_mass(confidence: np.ndarray, num_bins: int) -> np.ndarray:
 
 
 def _mean_gap(confidence: np.ndarray, correct: np.ndarray, bins: np.ndarray) -> float:
-    gaps = np.bincount(bins, weights=correct - confidence.astype("float64"))
+    gaps = np.bincount(bins, weights=correct - confidence)
     return float(np.abs(gaps).sum() / len(bins))

@@ -25,7 +25,7 @@ def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> fl
 
     Source: Good 1952, "Rational Decisions".
     """
-    probabilities, labels = _check(probabilities, labels)
+    probabilities, labels = check_probabilities(probabilities, labels)
     with np.errstate(divide="ignore"):
         return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
 
@@ -49,16 +49,6 @@ def brier_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
     Source: Brier 1950, "Verification of Forecasts Expressed in Terms of Probability", equation 2.
     """
-    probabilities, labels = _check(probabilities, labels)
+    probabilities, labels = check_probabilities(probabilities, labels)
     one_hot = labels[:, np.newaxis] == np.arange(probabilities.shape[1])
     return float(np.square(probabilities - one_hot).sum(axis=1).mean())
-
-
-def _check(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns probabilities in double precision and labels that can be indices."""
-    probabilities, labels = check_probabilities(probabilities, labels)
-    classes = probabilities.shape[1]
-    wrong = labels[~((labels >= 0) & (labels < classes) & (labels == np.floor(labels)))]
-    if wrong.size:
-        raise ValueError(f"Labels must be integers from 0 to {classes - 1}. Received: {wrong[0]}")
-    return probabilities.astype("float64"), labels.astype("int64")

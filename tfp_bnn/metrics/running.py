@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from tfp_bnn.checks import check_count
+from tfp_bnn.checks import check_count, check_type
 from tfp_bnn.likelihoods import Categorical, Likelihood
 
 Tensor = Any
@@ -46,9 +46,7 @@ class NegativeLogLikelihood(keras.metrics.Mean):
 
     def __init__(self, likelihood: Likelihood | None = None, name: str = "negative_log_likelihood", dtype: Any = None):
         super().__init__(name=name, dtype=dtype)
-        self.likelihood = Categorical() if likelihood is None else likelihood
-        if not isinstance(self.likelihood, Likelihood):
-            raise ValueError(f"`likelihood` must be of tfp_bnn.likelihoods. Received: likelihood={likelihood!r}")
+        self.likelihood = Categorical() if likelihood is None else check_type("likelihood", likelihood, Likelihood)
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
         """Takes a batch: targets and outputs as the likelihood takes them, weights [n]."""
@@ -155,10 +153,10 @@ def _labels_and_logits(y_true: Tensor, y_pred: Tensor, dtype: str) -> tuple[Tens
     """Returns labels [n] and logits [n, classes]; raises ValueError for other shapes."""
     logits, labels = keras.ops.cast(y_pred, dtype), keras.ops.cast(y_true, "int32")
     column = len(labels.shape) == 2 and labels.shape[1] == 1
-    if len(logits.shape) != 2 or not (len(labels.shape) == 1 or column):
+    if len(logits.shape) != 2 or logits.shape[1] == 1 or not (len(labels.shape) == 1 or column):
         raise ValueError(
-            "Expected integer labels of shape [n] or [n, 1] and logits of shape [n, classes]; of one-hot labels take "
-            f"y.argmax(axis=-1). Received: {tuple(labels.shape)} and {tuple(logits.shape)}"
+            "Expected integer labels of shape [n] or [n, 1] and logits of shape [n, classes], classes at least "
+            f"2; of one-hot labels take y.argmax(axis=-1). Received: {tuple(labels.shape)} and {tuple(logits.shape)}"
         )
     return keras.ops.reshape(labels, (-1,)), logits
 

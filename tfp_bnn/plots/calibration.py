@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfp_bnn import metrics
-from tfp_bnn.plots.checks import check_all_classes, labels_of
+from tfp_bnn.plots.checks import all_classes_of, labels_of
 from tfp_bnn.plots.legends import legend_below
 from tfp_bnn.plots.style import DARK, LINES, panels, themed
 from tfp_bnn.predictive import Predictive
@@ -46,7 +46,7 @@ def reliability(named: Mapping[str, Predictive], labels: np.ndarray, num_bins: i
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2; see `tfp_bnn.metrics.reliability`.
     """
-    check_all_classes("named", named)
+    named = all_classes_of("named", named)
     tables = {}
     for name, predictive in named.items():
         arguments = predictive.mean(), labels_of(predictive, labels), num_bins

@@ -7,23 +7,22 @@ import numpy as np
 
 from tfp_bnn.likelihoods import Categorical
 from tfp_bnn.plots.style import column
-from tfp_bnn.predictive import Predictive
+from tfp_bnn.predictive import Predictive, classes_of
 
 
-def check_classes(name: str, predictive: Any) -> None:
-    """Raises ValueError if it does not predict the classes of at least one input."""
-    if not isinstance(predictive, Predictive) or not isinstance(predictive.likelihood, Categorical):
-        raise ValueError(f"`{name}` must be a Predictive of a Categorical likelihood. Received: {predictive!r}")
+def some_classes_of(name: str, predictive: Any) -> Predictive:
+    """Returns it with a Categorical likelihood; raises ValueError if it does not predict the classes of any input."""
+    predictive = classes_of(name, predictive)
     if not len(predictive):
         raise ValueError(f"`{name}` must be of at least one input. Received: {predictive!r}")
+    return predictive
 
 
-def check_all_classes(name: str, named: Mapping[str, Predictive]) -> None:
-    """Raises ValueError if there is none, or if one does not predict the classes of at least one input."""
+def all_classes_of(name: str, named: Mapping[str, Predictive]) -> dict[str, Predictive]:
+    """Returns them with a Categorical likelihood; raises ValueError if there is none, or one is not of classes."""
     if not named:
         raise ValueError(f"`{name}` must have at least one predictive distribution. Received: none")
-    for key, predictive in named.items():
-        check_classes(f"{name}[{key!r}]", predictive)
+    return {key: some_classes_of(f"{name}[{key!r}]", predictive) for key, predictive in named.items()}
 
 
 def check_one_target(name: str, predictive: Any) -> None:

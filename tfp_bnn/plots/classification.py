@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from tfp_bnn.checks import check_count
-from tfp_bnn.plots.checks import check_all_classes, check_classes, images_of, labels_of, names_of
+from tfp_bnn.plots.checks import all_classes_of, images_of, labels_of, names_of, some_classes_of
 from tfp_bnn.plots.pictures import TRUE_CLASS, draw_image
 from tfp_bnn.plots.style import BLUE, DARK, LINES, ShownFigure, panels, themed
 from tfp_bnn.predictive import Predictive
@@ -54,7 +54,7 @@ def predictions(
     9
     """
     check_count("max_images", max_images)
-    check_classes("predictive", predictive)
+    predictive = some_classes_of("predictive", predictive)
     images, names = images_of(predictive, images), names_of(predictive, class_names)
     labels = [None] * len(images) if labels is None else labels_of(predictive, labels).tolist()
     shown = predictive[: int(max_images)]
@@ -100,7 +100,7 @@ def uncertainty(named: Mapping[str, Predictive]) -> Figure:
     >>> [axes.get_title() for axes in uncertainty(named).axes]
     ['Predictive entropy', 'Greatest class probability']
     """
-    check_all_classes("named", named)
+    named = all_classes_of("named", named)
     figure, (entropy, probability) = panels(1, 2, (9, 4), sharey=True)
     for line, (name, predictive) in zip(itertools.cycle(LINES), named.items()):
         style = {**line, "lw": 2, "label": f"{name} ({len(predictive):,})"}

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tfp_bnn.plots.checks import check_classes, images_of, labels_of, names_of
+from tfp_bnn.plots.checks import images_of, labels_of, names_of, some_classes_of
 from tfp_bnn.plots.pictures import as_picture
 from tfp_bnn.plots.style import BLUE, DARK, LINES, ORANGE, RED, column, panels, themed
 from tfp_bnn.predictive import Predictive
@@ -57,7 +57,7 @@ def rotation(
     Source: Gal & Ghahramani 2016, "Dropout as a Bayesian Approximation: Representing Model Uncertainty in Deep
     Learning", section 5.2, figure 4.
     """
-    check_classes("predictive", predictive)
+    predictive = some_classes_of("predictive", predictive)
     images, names = images_of(predictive, images), names_of(predictive, class_names)
     angles = _checked_angles(angles, len(predictive))
     if label is not None:

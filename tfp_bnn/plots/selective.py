@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfp_bnn import metrics
-from tfp_bnn.plots.checks import check_all_classes, labels_of
+from tfp_bnn.plots.checks import all_classes_of, labels_of
 from tfp_bnn.plots.legends import legend_below
 from tfp_bnn.plots.style import LINES, panels, themed
 from tfp_bnn.predictive import Predictive
@@ -45,7 +45,7 @@ def accuracy_rejection(named: Mapping[str, Predictive], labels: np.ndarray) -> F
     Source: Nadeem et al. 2009, "Accuracy-Rejection Curves (ARCs) for Comparing Classification Methods with a Reject
     Option", section 2; see `tfp_bnn.metrics.accuracy_rejection_curve`.
     """
-    check_all_classes("named", named)
+    named = all_classes_of("named", named)
     answers = {}
     for name, predictive in named.items():
         probabilities = predictive.mean()

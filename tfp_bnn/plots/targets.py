@@ -24,8 +24,8 @@ def observed(y: np.ndarray, predictive: Predictive, level: float = 0.95) -> Figu
 
     Args:
         y: observed targets, [n] or [n, 1].
-        predictive: the predictive distribution of the n inputs, of one target; its likelihood is `Normal`, `Laplace`
-            or `StudentT`.
+        predictive: the predictive distribution of the n inputs, of one target; its likelihood is one of real targets
+            or of counts.
         level: probability of the intervals, between 0 and 1.
 
     Returns:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfp_bnn.checks import check_count
-from tfp_bnn.plots.checks import check_classes, images_of, labels_of, names_of
+from tfp_bnn.plots.checks import images_of, labels_of, names_of, some_classes_of
 from tfp_bnn.plots.pictures import draw_image
 from tfp_bnn.plots.style import panels, themed
 from tfp_bnn.predictive import Predictive
@@ -48,7 +48,7 @@ def least_sure(
     'predicted cat\np = 0.52, 0.69 nats'
     """
     check_count("max_images", max_images)
-    check_classes("predictive", predictive)
+    predictive = some_classes_of("predictive", predictive)
     images, names = images_of(predictive, images), names_of(predictive, class_names)
     labels = None if labels is None else labels_of(predictive, labels)
     mean, entropy = predictive.mean(), predictive.entropy()

@@ -1,0 +1,40 @@
+"""Tables of predictions, one row an input: what `Predictive.to_frame` and `PredictiveSummary.to_frame` return."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def of_classes(prediction: Any, probabilities: np.ndarray) -> "pd.DataFrame":
+    """Returns the likeliest class of each input, how sure that is, and all class probabilities [n, classes]."""
+    import pandas as pd  # Slow to import.
+
+    columns = {
+        "label": probabilities.argmax(axis=-1),
+        "probability": probabilities.max(axis=-1),
+        "entropy": prediction.entropy(),
+        "expected_entropy": prediction.expected_entropy(),
+        "mutual_information": prediction.mutual_information(),
+    }
+    return pd.DataFrame(columns | {f"p_{label}": column for label, column in enumerate(probabilities.T)})
+
+
+def of_targets(prediction: Any) -> "pd.DataFrame":
+    """Returns mean and standard deviations of each target; the target's number ends the name if there are several."""
+    import pandas as pd
+
+    kinds = {
+        "mean": prediction.mean(),
+        "stddev": prediction.stddev(),
+        "epistemic_stddev": prediction.epistemic_stddev(),
+        "aleatoric_stddev": prediction.aleatoric_stddev(),
+    }
+    targets = kinds["mean"].shape[-1]
+    endings = [""] if targets == 1 else [f"_{target}" for target in range(targets)]
+    columns = {
+        f"{kind}{ending}": values[:, target] for kind, values in kinds.items() for target, ending in enumerate(endings)
+    }
+    return pd.DataFrame(columns)
