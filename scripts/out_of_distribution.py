@@ -80,8 +80,7 @@ def trained(name: str, args: argparse.Namespace, dataset: bnn.datasets.Dataset) 
     paths = [args.output_dir / f"{start}-{member}.keras" for member in range(CLASSIFIERS[name].members)]
 
     def train() -> dict[str, float]:
-        held_out = len(dataset.x_train) // 6 if args.num_validation is None else args.num_validation
-        (x, y), _ = dataset.split_validation(held_out)
+        (x, y), _ = reporting.split_validation(dataset, args.num_validation)
         fields = (field.name for field in dataclasses.fields(Recipe))
         recipe = Recipe(**{field: getattr(args, field) for field in fields})
         log.info("training: %s", name)
@@ -160,6 +159,7 @@ def main() -> None:
     """Trains what has not been trained, predicts, and writes everything down."""
     args = parse_arguments()
     reporting.check_at_least_one(args, "epochs", "batch_size", "num_draws", "num_unfamiliar")
+    reporting.check_positive(args, "learning_rate", "prior_scale", "initial_stddev")
     reporting.make_output_directory(args.output_dir)
     dataset = reporting.load_dataset(args.dataset, args.data_dir)
     images = unfamiliar_images.unfamiliar_images(dataset, args.data_dir, args.num_unfamiliar, args.seed)

@@ -118,7 +118,7 @@ def main() -> None:
         if bnn.layers.variational_layers(plain):
             raise ScriptError(f"--plain-model must have no Bayesian layers. Received: {args.plain_model}")
     devices = reporting.log_devices()
-    _, validation = dataset.split_validation(len(dataset.x_train) // 6)
+    _, validation = reporting.split_validation(dataset)
     rows = measure(args, model, plain, {"validation": validation, "test": (dataset.x_test, dataset.y_test)})
     reporting.save_figure(draw(rows), args.output_dir, "pruning")
     reporting.save_figure(bnn.plots.signal_to_noise(model), args.output_dir, "signal_to_noise")

@@ -104,6 +104,11 @@ def load_dataset(name: str | None, data_dir: str | None) -> bnn.datasets.Dataset
     return dataset
 
 
+def split_validation(dataset: bnn.datasets.Dataset, held_out: int | None = None) -> tuple[Any, Any]:
+    """Returns images and labels to train on, and those held out of it: the last ones, one in six if not said."""
+    return dataset.split_validation(len(dataset.x_train) // 6 if held_out is None else held_out)
+
+
 def noise_images(num_images: int, shape: Sequence[int], seed: int) -> dict[str, np.ndarray]:
     """Returns images that show nothing, by the name of their noise."""
     return {
@@ -147,12 +152,12 @@ def accuracy_metrics(predictive: bnn.Predictive, labels: np.ndarray, cutoff: flo
     """Returns how good a prediction is: accuracy, held-out nats, calibration, and accuracy where it did not refuse."""
     probabilities = predictive.mean()
     correct, kept = probabilities.argmax(axis=-1) == labels, probabilities.max(axis=-1) >= cutoff
-    log_likelihood = float(predictive.log_prob(labels).mean())
+    found = quality(predictive, labels)
     return {
         "accuracy": float(correct.mean()),
-        "log_likelihood": log_likelihood,
-        "nll": -log_likelihood,
-        "ece": bnn.metrics.expected_calibration_error(probabilities, labels),
+        "log_likelihood": -found["nll"],
+        "nll": found["nll"],
+        "ece": found["ece"],
         "accuracy_of_classified": float(correct[kept].mean()) if kept.any() else None,
     }
 

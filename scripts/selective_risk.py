@@ -5,6 +5,7 @@ holds selective_risk.json and selective_risk.png.
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,17 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def resplit(predictive: bnn.Predictive, labels: np.ndarray, args: argparse.Namespace, seed: int) -> dict[str, float]:
-    """Returns the cut-off that a random half chooses, and what it does to the other half."""
+    """Returns the cut-off that a random half chooses, and what it does to the other half.
+
+    If none keeps the promise, as a number that is not one, the network answers nothing.
+    """
     order = np.random.default_rng(seed).permutation(len(labels))
     chooses, judges = np.array_split(order, 2)
-    cutoff = bnn.calibrate_cutoff(predictive[chooses], labels[chooses], args.risk, args.confidence)
+    try:
+        cutoff = bnn.calibrate_cutoff(predictive[chooses], labels[chooses], args.risk, args.confidence)
+    except ValueError as error:
+        log.warning("%s", error)
+        return {"cutoff": math.nan, "coverage": 0.0, "risk": 0.0}
     answers = predictive[judges].decide(cutoff=cutoff)
     answered = answers >= 0
     wrong = (answers != labels[judges])[answered]
@@ -71,6 +79,11 @@ def main() -> None:
     predictive = bnn.predict(model, dataset.x_test, args.num_draws, seed=args.seed)
     seeds = range(args.seed, args.seed + args.resplits)
     rows = pd.DataFrame([resplit(predictive, dataset.y_test, args, seed) for seed in seeds])
+    if rows["cutoff"].isna().all():
+        raise ScriptError(
+            "No half of the test images chose a cut-off, as said above; take more images or a greater --risk. "
+            f"Received: {len(predictive)} images and --risk {args.risk}"
+        )
     kept = int((rows["risk"] <= args.risk).sum())
     report = {
         "dataset": dataset.name,
@@ -78,7 +91,8 @@ def main() -> None:
         "kept": kept,
         "mean": rows.mean().to_dict(),
         "greatest_risk": float(rows["risk"].max()),
-        "rows": rows.to_dict(orient="list"),
+        "resplits_without_cutoff": int(rows["cutoff"].isna().sum()),
+        "rows": rows.astype(object).where(rows.notna(), None).to_dict(orient="list"),
         **reporting.provenance(args, devices),
     }
     reporting.save_figure(draw(rows, args.risk), args.output_dir, "selective_risk")

@@ -75,7 +75,7 @@ def fit(model: keras.Model, args: argparse.Namespace, x: np.ndarray, y: np.ndarr
 def train(network: str, size: int, seed: int, args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> dict:
     """Trains one network on random images, as many of each class; returns its figures."""
     keras.utils.set_random_seed(seed)
-    (x, y), validation = dataset.split_validation(len(dataset.x_train) // 6)
+    (x, y), validation = reporting.split_validation(dataset)
     chosen = balanced(y, size, seed)
     model = make_model(network, args, dataset)
     started = time.perf_counter()
@@ -116,7 +116,7 @@ def main() -> None:
     reporting.check_at_least_one(args, "steps", "batch_size", "num_draws")
     reporting.make_output_directory(args.output_dir)
     dataset = reporting.load_dataset(args.dataset, args.data_dir)
-    most = len(dataset.x_train) - len(dataset.x_train) // 6
+    most = len(reporting.split_validation(dataset)[0][0])
     if not 1 <= min(args.sizes) <= max(args.sizes) <= most:
         raise ScriptError(f"--sizes must be from 1 to {most:,} of {dataset.name}. Received: {args.sizes}")
     devices = reporting.log_devices()

@@ -50,6 +50,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     """Raises ScriptError if something is wrong, before any work is done."""
     # Pictures are of validation images.
     reporting.check_at_least_one(args, "max_steps", "epochs", "batch_size", "viz_every", "num_draws", "num_validation")
+    reporting.check_positive(args, "learning_rate", "prior_scale", "initial_stddev")
     if args.learn_prior and args.prior != "scale-mixture":
         raise ScriptError(f"--learn-prior needs --prior scale-mixture. Received: --prior {args.prior}")
     reporting.check_share(args, "cutoff")
@@ -118,14 +119,9 @@ class Pictures:
         reporting.save_figure(figure, self._args.output_dir, f"{name}_{step:05d}", name)
 
 
-def split(args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> tuple[bnn.datasets.Split, bnn.datasets.Split]:
-    """Returns the images and labels to train on, and those held out of it."""
-    return dataset.split_validation(len(dataset.x_train) // 6 if args.num_validation is None else args.num_validation)
-
-
 def train(args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> tuple[keras.Model, bool]:
     """Returns the trained model, and whether it was trained to the end."""
-    (x_train, y_train), (x_val, y_val) = split(args, dataset)
+    (x_train, y_train), (x_val, y_val) = reporting.split_validation(dataset, args.num_validation)
     rate = learning_rate(args, steps_in_all(args, len(x_train)))
     model = make_model(args, dataset, rate)
     pictures = Pictures(model, args, x_val, y_val, dataset.class_names)
@@ -159,7 +155,7 @@ def train(args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> tuple[kera
 
 def evaluate(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets.Dataset) -> dict[str, Any]:
     """Returns the figures on test and noise images, also at the temperature that validation images ask for."""
-    _, (x_val, y_val) = split(args, dataset)
+    _, (x_val, y_val) = reporting.split_validation(dataset, args.num_validation)
     kinds = {"validation": x_val, "heldout": dataset.x_test}
     kinds |= reporting.noise_images(1000, dataset.x_test.shape[1:], args.seed)
     predictions = {}

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from reporting import ScriptError, log
 from tqdm import auto as tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
-from uci_learning import CALLS, INTERVAL, LIKELIHOODS, NETWORKS, Learner, measure
+from uci_learning import CALLS, INTERVAL, LIKELIHOODS, NETWORKS, Learner, measure, measure_log_likelihood
 
 from tfp_bnn.plots.style import BLUE, DARK, ORANGE, panels, themed
 
@@ -128,8 +128,9 @@ def choose(name: str, method: str, data: uci_data.RegressionSet, args: argparse.
     def log_likelihood(choice: dict[str, Any]) -> float:
         learner = learner_of(method, args, **choice)
         splits = [data.split(number, validate=True) for number in range(CHOICE_SPLITS)]
-        found = [measure(learner, split, args.seed + number) for number, split in enumerate(splits)]
-        return float(np.mean([of_split["log_likelihood"] for of_split in found]))
+        return float(
+            np.mean([measure_log_likelihood(learner, split, args.seed + number) for number, split in enumerate(splits)])
+        )
 
     def make() -> dict[str, Any]:
         candidates = choices(method, args)
@@ -137,6 +138,8 @@ def choose(name: str, method: str, data: uci_data.RegressionSet, args: argparse.
             return {"choice": candidates[0]}
         bar = tqdm.tqdm(candidates, f"{name}, {METHODS[method]}, choices", leave=False)
         tried = [{**choice, "validation_log_likelihood": log_likelihood(choice)} for choice in bar]
+        if np.isnan([choice["validation_log_likelihood"] for choice in tried]).all():
+            raise ScriptError(f"Every training diverged; try a lower --learning-rate. Received: {args.learning_rate}")
         # Not of one whose training diverged.
         best = int(np.nanargmax([choice["validation_log_likelihood"] for choice in tried]))
         return {"choice": candidates[best], "tried": tried}

@@ -148,10 +148,21 @@ def figures(predictive: bnn.Predictive, y: np.ndarray, stddev: float) -> dict[st
     lower, upper = predictive.quantiles(INTERVAL)
     return {
         "rmse": stddev * float(np.sqrt(np.square(predictive.mean() - y).mean())),
-        "log_likelihood": float(predictive.log_prob(y).mean()) - math.log(stddev),
+        "log_likelihood": log_likelihood(predictive, y, stddev),
         "coverage": bnn.metrics.coverage(y, lower, upper),
         "width": stddev * float((upper - lower).mean()),
     }
+
+
+def log_likelihood(predictive: bnn.Predictive, y: np.ndarray, stddev: float) -> float:
+    """Returns the mean held-out nats of standardised targets, as of y in its own units: one is `stddev` of them."""
+    return float(predictive.log_prob(y).mean()) - math.log(stddev)
+
+
+def measure_log_likelihood(learner: Learner, split: uci_data.Split, seed: int) -> float:
+    """Trains a network on a split; returns its held-out nats alone: not a number if the training diverged."""
+    learner.fit(split, seed)
+    return log_likelihood(learner.predict(split.x_test, seed), split.y_test, split.y_stddev)
 
 
 def measure(learner: Learner, split: uci_data.Split, seed: int) -> dict[str, float]:

@@ -183,6 +183,8 @@ def test_an_unwritable_output_directory_is_noticed_before_any_work(script, argum
         (("--num-draws", "0"), "--num-draws must be at least 1. Received: 0"),
         (("--num-validation", "0"), "--num-validation must be at least 1. Received: 0"),
         (("--epochs", "-1"), "--epochs must be at least 1. Received: -1"),
+        (("--learning-rate", "-0.001"), "--learning-rate must be positive. Received: -0.001"),
+        (("--initial-stddev", "0"), "--initial-stddev must be positive. Received: 0.0"),
         (("--cutoff", "1.5"), "--cutoff must be between 0 and 1. Received: 1.5"),
         (("--dataset", "mnist", "--data-dir", "nowhere"), "nowhere"),
     ],

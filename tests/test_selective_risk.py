@@ -20,6 +20,14 @@ def selective_risk(monkeypatch):
     return selective_risk
 
 
+def test_a_half_without_a_cutoff_answers_nothing(selective_risk):
+    predictive = bnn.Predictive(np.zeros((3, 100, 2)), bnn.likelihoods.Categorical())
+    labels = np.tile([0, 1], 50)  # half of them wrong
+    found = selective_risk.resplit(predictive, labels, argparse.Namespace(risk=0.01, confidence=0.95), 0)
+    assert np.isnan(found["cutoff"])
+    assert found["coverage"] == found["risk"] == 0
+
+
 def test_one_half_chooses_and_the_other_judges(selective_risk):
     size, seed = 4000, 3
     rng = np.random.default_rng(0)

@@ -236,3 +236,12 @@ def test_one_method_alone_can_be_drawn():
     (literature,) = [line for line in panel.collections if line.get_label() == "literature"]
     assert literature.get_segments()[0][:, 1].tolist() == [-0.97, -0.97]
     assert coverage.get_ylabel() == "Coverage"
+
+
+def test_a_choice_whose_training_diverged_is_not_taken(tmp_path):
+    import reporting
+
+    write_data(tmp_path)
+    brief = [word if word != 0.02 else 1e30 for word in BRIEF]
+    with pytest.raises(reporting.ScriptError, match="Every training diverged"):
+        run("--data-dir", tmp_path, *brief, "--likelihoods", "normal", "student-t", "--output-dir", tmp_path / "out")
