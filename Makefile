@@ -12,10 +12,12 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
 .PHONY: demo demo-regression train results-quick test test-tensorflow test-jax coverage lint clean
 
-# So few steps hardly widen the posterior: it starts wider than for a whole training.
+# So few steps hardly widen the posterior: it starts as TFP's example does, wide, and is unsure of noise at once.
+CAUTIOUS := --dense-activation relu --initial-stddev 0.05 --prior-scale 1 --lr-schedule constant
+
 demo: $(VENV)/ready
 	rm -rf runs/demo
-	$(BIN)/python scripts/train_lenet5.py --max-steps 600 --viz-every 200 --initial-stddev 0.03 --output-dir runs/demo
+	$(BIN)/python scripts/train_lenet5.py --max-steps 600 --viz-every 200 $(CAUTIOUS) --output-dir runs/demo
 
 demo-regression: $(VENV)/ready
 	$(BIN)/python scripts/regression.py
