@@ -28,11 +28,11 @@ PAGE = RESULTS / "README.md"
 LENET5 = {
     "mnist": "--dataset mnist",
     "mnist-all-images": "--dataset mnist --num-validation 100",
+    "mnist-relu-tanh": "--dataset mnist --initial-stddev 0.007",
     "mnist-relu": "--dataset mnist --dense-activation relu --initial-stddev 0.007",
     "mnist-cautious": (
         "--dataset mnist --dense-activation relu --initial-stddev 0.05 --prior-scale 1 --lr-schedule constant"
     ),
-    "fashion-mnist": "--dataset fashion_mnist --estimator reparameterization",
     "fashion-mnist-long": (
         "--dataset fashion_mnist --estimator reparameterization --max-steps 15000 --num-validation 5000"
     ),

@@ -548,8 +548,8 @@ PREDICTION = (
     Fault(
         "mean standard deviation instead of root of the mean variance",
         "predictive.py",
-        "np.sqrt(_numpy(self.likelihood.variance(self.outputs)).mean(axis=0))",
-        "np.sqrt(_numpy(self.likelihood.variance(self.outputs))).mean(axis=0)",
+        "np.sqrt(keras.ops.convert_to_numpy(self.likelihood.variance(self.outputs)).mean(axis=0))",
+        "np.sqrt(keras.ops.convert_to_numpy(self.likelihood.variance(self.outputs))).mean(axis=0)",
         in_file("predictive", "test_the_variance_is_that_of_the_mixture"),
     ),
     Fault(

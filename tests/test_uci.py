@@ -238,7 +238,18 @@ def test_one_method_alone_can_be_drawn():
     assert coverage.get_ylabel() == "Coverage"
 
 
-def test_a_choice_whose_training_diverged_is_not_taken(tmp_path):
+def test_a_choice_whose_training_diverged_is_not_taken(tmp_path, monkeypatch):
+    import uci
+    import uci_data
+
+    write_data(tmp_path)
+    data, found = uci_data.load("yacht", str(tmp_path)), iter([np.nan, -1.0, -1.0, -2.0, -2.0, -2.0])
+    monkeypatch.setattr(uci, "measure_log_likelihood", lambda *arguments: next(found))
+    monkeypatch.setattr("sys.argv", ["uci.py", "--output-dir", str(tmp_path)])
+    assert uci.choose("yacht", "bayes", data, uci.parse_arguments()) == {"likelihood": "student-t"}
+
+
+def test_that_every_training_diverged_is_said(tmp_path):
     import reporting
 
     write_data(tmp_path)

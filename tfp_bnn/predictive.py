@@ -2,24 +2,22 @@
 
 import numbers
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 import scipy.special
 from tqdm import auto as tqdm
 
-from tfp_bnn import decisions, drawing, mixture_quantiles, tables
+from tfp_bnn import drawing, mixture_quantiles
 from tfp_bnn.checks import check_count, check_type
 from tfp_bnn.likelihoods import Categorical, Likelihood
-
-if TYPE_CHECKING:
-    import pandas as pd
+from tfp_bnn.prediction import Prediction
 
 Tensor = Any
 
 
-class Predictive:
+class Predictive(Prediction):
     """The predictive distribution of n inputs: equal mixture of p(y | x, w) over draws of the weights w.
 
     Args:
@@ -62,7 +60,7 @@ class Predictive:
     @property
     def draws(self) -> np.ndarray:
         """E[y | x, w] of each draw, [draws, n, d]; for classes, their probabilities."""
-        return _numpy(self.likelihood.mean(self.outputs))
+        return keras.ops.convert_to_numpy(self.likelihood.mean(self.outputs))
 
     def mean(self) -> np.ndarray:
         """Returns E[y | x], [n, d]; for classes, their probabilities."""
@@ -87,7 +85,8 @@ class Predictive:
         y = np.asarray(y)
         if y.ndim == 0 or len(y) != len(self):
             raise ValueError(f"`y` must have one target for each of {len(self)} inputs. Received: shape {y.shape}")
-        log_probs = _numpy(self.likelihood.log_prob(self.outputs, self.likelihood.check_targets(self.outputs, y)))
+        y = self.likelihood.check_targets(self.outputs, y)
+        log_probs = keras.ops.convert_to_numpy(self.likelihood.log_prob(self.outputs, y))
         return scipy.special.logsumexp(log_probs, axis=0) - np.log(len(self.outputs))
 
     def entropy(self) -> np.ndarray:
@@ -104,7 +103,7 @@ class Predictive:
         >>> [float(part[0].round(3)) for part in (predictive.expected_entropy(), predictive.mutual_information())]
         [0.325, 0.368]
         """
-        return _numpy(self.likelihood.predictive_entropy(self.outputs))
+        return keras.ops.convert_to_numpy(self.likelihood.predictive_entropy(self.outputs))
 
     def expected_entropy(self) -> np.ndarray:
         """Returns the mean over draws of the entropy of p(y | x, w) in nats, [n]: the aleatoric part.
@@ -112,23 +111,7 @@ class Predictive:
         Raises:
             ValueError: if that entropy has no closed form.
         """
-        return _numpy(self.likelihood.entropy(self.outputs)).mean(axis=0)
-
-    def mutual_information(self) -> np.ndarray:
-        """Returns the mutual information of y and the weights in nats, [n]: the epistemic part.
-
-        It is what is left of the entropy when the expected entropy is taken away.
-
-        Source: Houlsby et al. 2011, "Bayesian Active Learning for Classification and Preference Learning", equation 2.
-        """
-        return np.maximum(self.entropy() - self.expected_entropy(), 0.0)
-
-    def stddev(self) -> np.ndarray:
-        """Returns the standard deviation of y given x, [n, d]: epistemic and aleatoric together.
-
-        It is the root of `Var_w E[y | x, w] + E_w Var[y | x, w]`, the law of total variance.
-        """
-        return np.hypot(self.epistemic_stddev(), self.aleatoric_stddev())
+        return keras.ops.convert_to_numpy(self.likelihood.entropy(self.outputs)).mean(axis=0)
 
     def epistemic_stddev(self) -> np.ndarray:
         """Returns the standard deviation over draws of E[y | x, w], [n, d]."""
@@ -139,7 +122,7 @@ class Predictive:
 
         The squares of both standard deviations add up to Var[y | x], by the law of total variance.
         """
-        return np.sqrt(_numpy(self.likelihood.variance(self.outputs)).mean(axis=0))
+        return np.sqrt(keras.ops.convert_to_numpy(self.likelihood.variance(self.outputs)).mean(axis=0))
 
     def quantiles(self, probabilities: Sequence[float]) -> np.ndarray:
         """Returns the quantiles of the predictive distribution of each target, float64 [probabilities, n, d].
@@ -166,6 +149,10 @@ class Predictive:
         """Returns the predictive distribution as a TFP distribution."""
         return self.likelihood.predictive_distribution(keras.ops.convert_to_tensor(self.outputs))
 
+    def predicts_classes(self) -> bool:
+        """Returns whether y is one of several classes, or one yes or no."""
+        return self.likelihood.predicts_classes(self.outputs.shape[-1])
+
     def as_classes(self) -> "Predictive":
         """Returns the predictive distribution with a `Categorical` likelihood, for what asks for class probabilities.
 
@@ -183,7 +170,8 @@ class Predictive:
         """
         if isinstance(self.likelihood, Categorical):
             return self
-        return Predictive(_numpy(self.likelihood.class_logits(self.outputs)), Categorical())
+        self.check_classes()
+        return Predictive(keras.ops.convert_to_numpy(self.likelihood.class_logits(self.outputs)), Categorical())
 
     def at_temperature(self, temperature: float) -> "Predictive":
         """Returns the predictive distribution with every draw's logits divided by a temperature.
@@ -202,62 +190,10 @@ class Predictive:
         >>> predictive.at_temperature(2.0).mean().round(3).tolist()  # 2 to 1
         [[0.667, 0.333]]
         """
-        self.as_classes()
+        self.check_classes()
         if not 0 < temperature < np.inf:
             raise ValueError(f"`temperature` must be positive and finite. Received: temperature={temperature}")
         return Predictive(self.outputs / temperature, self.likelihood)
-
-    def decide(
-        self,
-        *,
-        cutoff: float | None = None,
-        coverage: float | None = None,
-        entropy: float | None = None,
-        abstain: int = -1,
-    ) -> np.ndarray:
-        """Returns the likeliest class of each input, or `abstain` where the network is not sure, integers [n].
-
-        What "sure" means is given by exactly one of `cutoff`, `coverage` and `entropy`.
-
-        Args:
-            cutoff: least probability of the likeliest class. See `tfp_bnn.calibrate_cutoff`.
-            coverage: share of these inputs that are classified, the surest ones.
-            entropy: greatest predictive entropy in nats.
-            abstain: what stands for "I do not know"; none of the classes.
-
-        Raises:
-            ValueError: if none or several of the three are given, one is out of range, `abstain` is a class, or the
-                likelihood is not one of classes, as `as_classes` says.
-
-        Example:
-
-        >>> from tfp_bnn import likelihoods
-        >>> outputs = np.tile([[3.0, 0.0], [0.2, 0.0]], (50, 1, 1))
-        >>> Predictive(outputs, likelihoods.Categorical()).decide(cutoff=0.9)
-        array([ 0, -1])
-        """
-        classes = self.as_classes()
-        return decisions.decide(classes.mean(), classes.entropy(), cutoff, coverage, entropy, abstain)
-
-    def to_frame(self) -> "pd.DataFrame":
-        """Returns a table with one row an input.
-
-        Of classes, and of one yes-or-no target: `label`, the likeliest one, and its `probability`; `entropy` and its
-        two parts, `expected_entropy` (aleatoric) and `mutual_information` (epistemic), in nats; and `p_0`, `p_1`, ...
-        Of other targets: `mean`, `stddev` and its two parts, `epistemic_stddev` and `aleatoric_stddev`, with `_0`,
-        `_1`, ... behind each if there are several targets.
-
-        Example:
-
-        >>> from tfp_bnn import likelihoods
-        >>> predictive = Predictive(np.array([[[1.0]], [[7.0]]]), likelihoods.Normal(scale=4.0))
-        >>> predictive.to_frame().to_dict("records")
-        [{'mean': 4.0, 'stddev': 5.0, 'epistemic_stddev': 3.0, 'aleatoric_stddev': 4.0}]
-        """
-        if self.likelihood.predicts_classes(self.outputs.shape[-1]):
-            classes = self.as_classes()
-            return tables.of_classes(classes, classes.mean())
-        return tables.of_targets(self)
 
 
 def predict(
@@ -310,13 +246,9 @@ def predict(
 
 def classes_of(name: str, predictive: Any) -> Predictive:
     """Returns an argument with a Categorical likelihood; raises ValueError if it does not predict classes."""
-    if isinstance(predictive, Predictive) and predictive.likelihood.predicts_classes(predictive.outputs.shape[-1]):
+    if isinstance(predictive, Predictive) and predictive.predicts_classes():
         return predictive.as_classes()
     raise ValueError(
         f"`{name}` must be a Predictive of classes: of a Categorical likelihood, or Bernoulli of one target. "
         f"Received: {predictive!r}"
     )
-
-
-def _numpy(tensor: Tensor) -> np.ndarray:
-    return keras.ops.convert_to_numpy(tensor)

@@ -3,23 +3,21 @@
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 from tqdm import auto as tqdm
 
-from tfp_bnn import decisions, drawing, tables
+from tfp_bnn import drawing
 from tfp_bnn.checks import check_count
 from tfp_bnn.likelihoods import Likelihood
-
-if TYPE_CHECKING:
-    import pandas as pd
+from tfp_bnn.prediction import Prediction
 
 _DRAWS_AT_ONCE = 50
 
 
-class PredictiveSummary:
+class PredictiveSummary(Prediction):
     """What is left of the predictive distribution of n inputs when the draws themselves are not kept.
 
     Its methods have the values of those of `Predictive` of the same names; `log_prob` is of the targets that
@@ -49,10 +47,6 @@ class PredictiveSummary:
         """Returns E[y | x], [n, d]; for classes, their probabilities."""
         return self._averages["mean"]
 
-    def stddev(self) -> np.ndarray:
-        """Returns the standard deviation of y given x, [n, d]: epistemic and aleatoric together."""
-        return np.hypot(self.epistemic_stddev(), self.aleatoric_stddev())
-
     def epistemic_stddev(self) -> np.ndarray:
         """Returns the standard deviation over draws of E[y | x, w], [n, d]."""
         return np.sqrt(self._averages["epistemic"])
@@ -80,34 +74,12 @@ class PredictiveSummary:
         Raises:
             ValueError: for likelihoods other than of classes or of one yes-or-no target: their mean does not say it.
         """
-        return _numpy(self.likelihood.entropy_of_mean(keras.ops.convert_to_tensor(self.mean().astype("float32"))))
+        mean = keras.ops.convert_to_tensor(self.mean().astype("float32"))
+        return keras.ops.convert_to_numpy(self.likelihood.entropy_of_mean(mean))
 
-    def mutual_information(self) -> np.ndarray:
-        """Returns the mutual information of y and the weights in nats, [n]: the epistemic part."""
-        return np.maximum(self.entropy() - self.expected_entropy(), 0.0)
-
-    def decide(
-        self,
-        *,
-        cutoff: float | None = None,
-        coverage: float | None = None,
-        entropy: float | None = None,
-        abstain: int = -1,
-    ) -> np.ndarray:
-        """Returns the likeliest class of each input, or `abstain` where the network is not sure, integers [n].
-
-        As `Predictive.decide` does; it takes and raises the same.
-        """
-        return decisions.decide(self._class_probabilities(), self.entropy(), cutoff, coverage, entropy, abstain)
-
-    def to_frame(self) -> "pd.DataFrame":
-        """Returns a table with one row an input, as `Predictive.to_frame` does."""
-        if self.likelihood.predicts_classes(self.mean().shape[-1]):
-            return tables.of_classes(self, self._class_probabilities())
-        return tables.of_targets(self)
-
-    def _class_probabilities(self) -> np.ndarray:
-        return _numpy(self.likelihood.class_probabilities(self.mean()))
+    def predicts_classes(self) -> bool:
+        """Returns whether y is one of several classes, or one yes or no."""
+        return self.likelihood.predicts_classes(self.mean().shape[-1])
 
     def log_prob(self) -> np.ndarray:
         """Returns the held-out nats `log (1/S) sum_s p(y | x, w_s)`, [n], of the targets that were given.
@@ -215,28 +187,24 @@ def average_over_draws(
     sums: dict[str, Any] = {}
     count, origin, log_sum = 0, None, -np.inf
     for outputs in chunks:
-        means = _numpy(likelihood.mean(outputs)).astype("float64")
+        means = keras.ops.convert_to_numpy(likelihood.mean(outputs)).astype("float64")
         # About the first draw: the difference of two large sums of squares would round the variance away.
         origin = means[0] if origin is None else origin
         terms = {
             "shift": means - origin,
             "square": np.square(means - origin),
-            "aleatoric": _numpy(likelihood.variance(outputs)),
+            "aleatoric": keras.ops.convert_to_numpy(likelihood.variance(outputs)),
         }
         # Not every likelihood has one in closed form.
         with contextlib.suppress(ValueError):
-            terms["entropy"] = _numpy(likelihood.entropy(outputs))
+            terms["entropy"] = keras.ops.convert_to_numpy(likelihood.entropy(outputs))
         for name, draws in terms.items():
             sums[name] = sums.get(name, 0.0) + draws.sum(axis=0, dtype="float64")
         if y is not None:
-            log_probs = _numpy(likelihood.log_prob(outputs, likelihood.check_targets(outputs, y)))
+            log_probs = keras.ops.convert_to_numpy(likelihood.log_prob(outputs, likelihood.check_targets(outputs, y)))
             log_sum = np.logaddexp(log_sum, np.logaddexp.reduce(log_probs.astype("float64"), axis=0))
         count += len(outputs)
     averages = {name: total / count for name, total in sums.items()}
     shift, square = averages.pop("shift"), averages.pop("square")
     averages |= {"mean": origin + shift, "epistemic": np.maximum(square - np.square(shift), 0.0)}
     return averages if y is None else averages | {"log_prob": log_sum - math.log(count)}
-
-
-def _numpy(tensor: Any) -> np.ndarray:
-    return keras.ops.convert_to_numpy(tensor)

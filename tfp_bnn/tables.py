@@ -1,17 +1,18 @@
 """Tables of predictions, one row an input: what `Predictive.to_frame` and `PredictiveSummary.to_frame` return."""
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tfp_bnn.prediction import Prediction
 
-def of_classes(prediction: Any, probabilities: np.ndarray) -> "pd.DataFrame":
-    """Returns the likeliest class of each input, how sure that is, and all class probabilities [n, classes]."""
+
+def of_classes(prediction: "Prediction") -> "pd.DataFrame":
+    """Returns the likeliest class of each input, how sure that is, and the probabilities of all."""
     import pandas as pd  # Slow to import.
 
+    probabilities = prediction.class_probabilities()
     columns = {
         "label": probabilities.argmax(axis=-1),
         "probability": probabilities.max(axis=-1),
@@ -22,7 +23,7 @@ def of_classes(prediction: Any, probabilities: np.ndarray) -> "pd.DataFrame":
     return pd.DataFrame(columns | {f"p_{label}": column for label, column in enumerate(probabilities.T)})
 
 
-def of_targets(prediction: Any) -> "pd.DataFrame":
+def of_targets(prediction: "Prediction") -> "pd.DataFrame":
     """Returns mean and standard deviations of each target; the target's number ends the name if there are several."""
     import pandas as pd
 

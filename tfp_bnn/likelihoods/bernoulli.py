@@ -76,24 +76,12 @@ class Bernoulli(IndependentLikelihood):
         return num_outputs == 1
 
     def class_logits(self, outputs: Tensor) -> Tensor:
-        """Returns logits of two classes, no and yes, [..., n, 2]: 0 and the output.
-
-        Raises:
-            ValueError: if there is more than one target.
-        """
-        self._check_one_target(outputs)
+        """Returns logits of two classes, no and yes, [..., n, 2]: 0 and the output."""
         return keras.ops.concatenate([keras.ops.zeros_like(outputs), outputs], axis=-1)
 
     def class_probabilities(self, mean: Tensor) -> Tensor:
-        """Returns the probabilities of no and of yes, [n, 2]; raises as `class_logits` does."""
-        self._check_one_target(mean)
+        """Returns the probabilities of no and of yes, [n, 2]."""
         return keras.ops.concatenate([1 - mean, mean], axis=-1)
-
-    def _check_one_target(self, outputs: Tensor) -> None:
-        if not self.predicts_classes(outputs.shape[-1]):
-            raise ValueError(
-                f"Bernoulli distributions of one target alone are classes. Received: {outputs.shape[-1]} targets"
-            )
 
     def _entropy_of_rarer(self, rarer: Tensor) -> Tensor:
         """Returns the entropy in terms of the probability of the less probable value, so that nothing cancels."""

@@ -68,23 +68,12 @@ class Likelihood(keras.losses.Loss, abc.ABC):
         return False
 
     def class_logits(self, outputs: Tensor) -> Tensor:
-        """Returns logits [..., n, classes] whose softmax are the probabilities of classes.
-
-        Raises:
-            ValueError: if the targets are not one of several classes, nor one yes or no.
-        """
-        raise ValueError(
-            "Classes are predicted by a Categorical likelihood, or Bernoulli of one target. "
-            f"Received: likelihood={type(self).__name__}"
-        )
+        """Returns logits [..., n, classes] whose softmax are the classes' probabilities, if it predicts classes."""
+        raise NotImplementedError
 
     def class_probabilities(self, mean: Tensor) -> Tensor:
-        """Returns the probabilities [n, classes] of the predictive distribution of this mean, E[y].
-
-        Raises:
-            ValueError: as `class_logits` does.
-        """
-        return self.class_logits(mean)
+        """Returns the probabilities [n, classes] of the predictive distribution of this mean, if it is of classes."""
+        raise NotImplementedError
 
     @abc.abstractmethod
     def distribution(self, outputs: Tensor) -> Any:

@@ -155,8 +155,8 @@ def _labels_and_logits(y_true: Tensor, y_pred: Tensor, dtype: str) -> tuple[Tens
     column = len(labels.shape) == 2 and labels.shape[1] == 1
     if len(logits.shape) != 2 or logits.shape[1] == 1 or not (len(labels.shape) == 1 or column):
         raise ValueError(
-            "Expected integer labels of shape [n] or [n, 1] and logits of shape [n, classes], classes at least "
-            f"2; of one-hot labels take y.argmax(axis=-1). Received: {tuple(labels.shape)} and {tuple(logits.shape)}"
+            "Expected integer labels of shape [n] or [n, 1] and logits of two classes or more, [n, classes]; of "
+            f"one-hot labels take y.argmax(axis=-1). Received: {tuple(labels.shape)} and {tuple(logits.shape)}"
         )
     return keras.ops.reshape(labels, (-1,)), logits
 
