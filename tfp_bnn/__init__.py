@@ -31,6 +31,8 @@ from tfp_bnn import (  # noqa: E402
 )
 from tfp_bnn.calibration import calibrate_cutoff, calibrate_temperature  # noqa: E402
 from tfp_bnn.conversion import to_deterministic  # noqa: E402
+from tfp_bnn.evaluation import evaluate  # noqa: E402
+from tfp_bnn.objective import kl_divergence  # noqa: E402
 from tfp_bnn.predictive import Predictive, predict  # noqa: E402
 from tfp_bnn.pruning import WeightCount, count_weights, prune, signal_to_noise  # noqa: E402
 from tfp_bnn.summary import PredictiveSummary, summarize  # noqa: E402
@@ -50,6 +52,8 @@ __all__ = [
     "count_weights",
     "datasets",
     "estimators",
+    "evaluate",
+    "kl_divergence",
     "kl_schedules",
     "layers",
     "likelihoods",

@@ -2,6 +2,7 @@
 
 import abc
 import math
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,15 @@ class Prior(keras.layers.Layer, abc.ABC):
     def __init__(self, name: str | None = None):
         super().__init__(name=name)
         self.built = True
+        self._layers_served: weakref.WeakSet[keras.layers.Layer] = weakref.WeakSet()
+
+    def serve(self, layer: keras.layers.Layer) -> None:
+        """Notes that a layer has weights with this prior."""
+        self._layers_served.add(layer)
+
+    def follow_layers(self) -> None:
+        """Freezes the prior if all its layers are frozen: one that is still trained goes on teaching it."""
+        self.trainable = any(layer.trainable for layer in self._layers_served)
 
     @abc.abstractmethod
     def log_prob(self, weights: Tensor) -> Tensor:

@@ -3,11 +3,11 @@
 import abc
 import math
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
-from tfp_bnn import _backend, divergences, held_weights
+from tfp_bnn import _backend, _keras, divergences, held_weights
 from tfp_bnn.layers.cloning import prior_of_clone
 from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
@@ -18,11 +18,12 @@ Tensor = Any
 KL_WEIGHT_MISSING = (
     "This Bayesian layer is being trained and its `kl_weight` is not set, so nothing says how much the KL term counts "
     "beside the data. Write model.fit(..., callbacks=[tfp_bnn.callbacks.KLWeight(num_examples=len(x_train))]), which "
-    "sets 1 / num_examples in all layers, or pass kl_weight=1 / num_examples to each layer."
+    "sets 1 / num_examples in all layers, or pass kl_weight=1 / num_examples to each layer; a training loop of your "
+    "own adds tfp_bnn.kl_divergence(model) / num_examples to its loss, instead of model.losses."
 )
 if _backend.name() == "jax":
     # Keras's JAX trainer takes the values out of the model for a step, and an error in the first one loses them.
-    KL_WEIGHT_MISSING += " Make the model anew first: this failed step has left it without values."
+    KL_WEIGHT_MISSING += " If this was `fit`, make the model anew first: the failed step has left it without values."
 
 _SEED_STATE = "seed_state"
 
@@ -35,8 +36,9 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     through `add_loss` once in a forward pass, and obeys weights that are held still (see `tfp_bnn.predict`).
 
     Args:
-        kl_weight: what the layer's KL divergence is multiplied by in the loss, `beta / N` for N training examples.
-            None: `tfp_bnn.callbacks.KLWeight` sets it, for all layers of a model in one place.
+        kl_weight: what the layer's KL divergence is multiplied by in the loss, `beta / N` for N observations: training
+            examples, times positions where outputs have them (time steps, pixels). None: `tfp_bnn.callbacks.KLWeight`
+            sets it, for all layers of a model in one place. It belongs to a training: it is neither saved nor loaded.
         seed: integer seed of the layer's noise; None draws one.
         **kwargs: of `keras.layers.Layer`.
 
@@ -52,16 +54,22 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.random_weights: dict[str, tuple[PosteriorVariables, Prior]] = {}
         self._configured_kl_weight = kl_weight
-        self._kl_weight = self.add_weight(
-            name="kl_weight",
-            shape=(),
-            initializer=keras.initializers.Constant(math.nan if kl_weight is None else kl_weight),
-            trainable=False,
-            dtype="float32",
-            autocast=False,
-        )
+        self._kl_weight = _keras.UnsavedVariable(kl_weight or 0.0, "kl_weight")
         self._has_kl_weight = kl_weight is not None
-        self._kl_of_pass = None
+        self._counted_kl: CountedKL | None = None
+        self._lacks_kl_weight = False
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the posterior is trained. A learned prior is trained as long as one of its layers is."""
+        return super().trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        # Keras freezes what a layer holds, here priors too, which may be those of other layers as well.
+        keras.layers.Layer.trainable.fset(self, value)
+        for _, prior in self.random_weights.values():
+            prior.follow_layers()
 
     # What a subclass supplies.
 
@@ -107,8 +115,9 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
             return self.add_weight(dtype=dtype, autocast=False, **kwargs)
 
         self.random_weights[name] = (posterior.create(add_weight, name, tuple(shape)), prior)
+        prior.serve(self)
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Returns the outputs at weights drawn for this call, and adds the KL term."""
         # Keras casts floats only, and weights cast to integer inputs would be cut off.
         if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype)):
@@ -123,29 +132,53 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
             self._add_kl(posteriors, samples, noise)
         return outputs
 
-    def _counts_kl(self, training: bool) -> bool:
-        if training and not self._has_kl_weight:
+    def _counts_kl(self, training: bool | None) -> bool:
+        if self._has_kl_weight:
+            # A layer that is called twice in one forward pass has one set of weights, hence one KL term. Its own
+            # losses: `losses` has those of its prior too, and of regularizers.
+            return not self._get_own_losses()
+        if training and _keras.is_in_fit():
             raise ValueError(f"{KL_WEIGHT_MISSING} Received: kl_weight=None in layer {self.name!r}")
-        # A layer that is called twice in one forward pass has one set of weights, hence one KL term. Its own losses:
-        # `losses` has those of its prior too, and of regularizers.
-        return self._has_kl_weight and not self._get_own_losses()
+        # A loop of one's own, which may ask for `tfp_bnn.kl_divergence`, or a look at the outputs: `losses` will tell.
+        self._lacks_kl_weight = training is not False and not _keras.in_symbolic_scope()
+        return False
 
     def _add_kl(
         self, posteriors: Mapping[str, WeightPosterior], samples: Mapping[str, WeightSample], noise: Noise
     ) -> None:
-        self._kl_of_pass = sum(
+        kl = self._sum_of_divergences(posteriors, samples, noise)
+        term = self._kl_weight.state * keras.ops.cast(kl, "float32")
+        self._counted_kl = CountedKL(kl, term)
+        self.add_loss(term)
+
+    def _sum_of_divergences(
+        self, posteriors: Mapping[str, WeightPosterior], samples: Mapping[str, WeightSample], noise: Noise
+    ) -> Tensor:
+        return sum(
             self.divergence(posteriors[name], prior, samples.get(name), noise)
             for name, (_, prior) in self.random_weights.items()
         )
-        self.add_loss(self._kl_weight * keras.ops.cast(self._kl_of_pass, "float32"))
 
-    def take_kl(self) -> Tensor | None:
-        """Returns the KL divergence that the last forward pass counted, in nats, and forgets it.
+    def kl_divergence(self) -> Tensor:
+        """Returns KL[q || p] of all random weights of the layer in nats, or an estimate at a draw of its own."""
+        posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
+        return self._sum_of_divergences(posteriors, {}, Noise(self.seed_generator.next))
+
+    def take_kl(self) -> "CountedKL | None":
+        """Returns what the last forward pass counted, and forgets it.
 
         Kept so that training can log it; forgotten because a tensor of a traced function must not outlive it.
         """
-        kl, self._kl_of_pass = self._kl_of_pass, None
-        return kl
+        counted, self._counted_kl = self._counted_kl, None
+        return counted
+
+    def _get_own_losses(self) -> list[Any]:
+        losses = super()._get_own_losses()
+        return [*losses, MissingKL(self.name)] if self._lacks_kl_weight else losses
+
+    def _clear_losses(self) -> None:
+        self._lacks_kl_weight = False
+        super()._clear_losses()
 
     def sample_weights(self, noise: Noise) -> dict[str, Tensor]:
         """Draws all random weights of the layer once; returns them by name."""
@@ -154,12 +187,12 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     @property
     def kl_weight(self) -> float | None:
         """What the KL divergence is multiplied by in the loss, or None if that was never set."""
-        return float(self._kl_weight.numpy()) if self._has_kl_weight else None
+        return float(self._kl_weight.state.numpy()) if self._has_kl_weight else None
 
     @kl_weight.setter
     def kl_weight(self, value: float) -> None:
         _check_kl_weight(value)
-        self._kl_weight.assign(value)
+        self._kl_weight.state.assign(value)
         self._has_kl_weight = True
 
     def save_own_variables(self, store: MutableMapping[str, Any]) -> None:
@@ -168,10 +201,13 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         store[_SEED_STATE] = self.seed_generator.state
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
-        """Loads what was saved; the KL weight of that training is set then, if one was."""
+        """Loads what was saved."""
         self.seed_generator.state.assign(store[_SEED_STATE])
-        super().load_own_variables({name: store[name] for name in set(store.keys()) - {_SEED_STATE}})
-        self._has_kl_weight = math.isfinite(float(self._kl_weight.numpy()))
+        weights = [store[name] for name in sorted(set(store.keys()) - {_SEED_STATE}, key=int)]
+        if len(weights) == len(self._trainable_variables) + len(self._non_trainable_variables) + 1:
+            # Files of version 0.1.0 hold the KL weight too, before all other weights that are not trained.
+            del weights[len(self._trainable_variables)]
+        super().load_own_variables({str(index): weight for index, weight in enumerate(weights)})
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
@@ -187,6 +223,34 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
             return prior_of_clone(value) if isinstance(value, Prior) else value
 
         return cls(**{name: restore(value) for name, value in config.items()})
+
+
+class CountedKL(NamedTuple):
+    """A layer's KL divergence in a forward pass, in nats, and the term of the loss that it became."""
+
+    nats: Tensor
+    term: Tensor
+
+
+class MissingKL:
+    """Stands in `model.losses` for a KL term that has no weight: who adds it to a loss gets an error, not nothing.
+
+    Args:
+        layer_name: the layer whose `kl_weight` is not set.
+    """
+
+    def __init__(self, layer_name: str):
+        self._layer_name = layer_name
+
+    def __repr__(self) -> str:
+        return f"MissingKL({self._layer_name!r}: its kl_weight is not set)"
+
+    def _raise(self, *args: Any, **kwargs: Any) -> Any:
+        raise ValueError(f"{KL_WEIGHT_MISSING} Received: kl_weight=None in layer {self._layer_name!r}")
+
+    __add__ = __radd__ = __mul__ = __rmul__ = __truediv__ = __sub__ = __rsub__ = __float__ = _raise
+    __array__ = __tf_tensor__ = __jax_array__ = _raise
+    shape = dtype = property(_raise)
 
 
 def _check_kl_weight(value: float) -> None:

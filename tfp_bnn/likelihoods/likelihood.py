@@ -36,6 +36,9 @@ class Likelihood(keras.losses.Loss, abc.ABC):
     def check_targets(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Returns `y` if it can be had under this likelihood; raises ValueError otherwise. Takes NumPy arrays."""
 
+    def check_scale(self, stddev: float) -> None:
+        """Does nothing."""
+
     @abc.abstractmethod
     def mean(self, outputs: Tensor) -> Tensor:
         """Returns E[y | outputs]; for classes, their probabilities."""

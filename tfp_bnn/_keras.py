@@ -1,0 +1,121 @@
+"""Every private name of Keras that the package uses, and why; each has a canary in tests/test_keras_privates.py."""
+
+import contextlib
+import inspect
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+import keras
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+from keras.src.trainers.compile_utils import MetricsList
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
+
+__all__ = [
+    "MetricsList",
+    "PyDatasetAdapter",
+    "TFDatasetAdapter",
+    "UnsavedVariable",
+    "add_metric",
+    "cardinality_before_batching",
+    "in_symbolic_scope",
+    "is_in_fit",
+    "iterator_of_fit",
+    "losses_replaced",
+    "mask_of",
+    "share_of_replica",
+]
+
+Tensor = Any
+
+
+class UnsavedVariable(keras.random.SeedGenerator):
+    """A scalar that compiled functions carry along but that is not a weight: neither saved, nor restored, nor counted.
+
+    Keras knows one kind of such state, that of seed generators: it is among a layer's `variables`, but not its
+    `weights`.
+
+    Args:
+        value: its value at the start.
+        name: the variable's name.
+    """
+
+    def __init__(self, value: float, name: str):
+        # Not `super().__init__()`, which makes a seed of the state.
+        self.name = name
+        self.state = keras.Variable(
+            value, shape=(), dtype="float32", trainable=False, autocast=False, aggregation="none", name=name
+        )
+
+
+@contextlib.contextmanager
+def losses_replaced(model: keras.Model, losses: Sequence[Tensor]) -> Iterator[None]:
+    """Makes `model.losses` these, at least one, as long as the scope is open: Keras's JAX trainer does it that way."""
+    before = model._losses_override
+    model._losses_override = list(losses)
+    try:
+        yield
+    finally:
+        model._losses_override = before
+
+
+def share_of_replica(model: keras.Model, loss: Tensor) -> Tensor:
+    """Returns what a replica of the model contributes of a loss that does not depend on its examples."""
+    return model._aggregate_additional_loss(loss)
+
+
+def add_metric(model: keras.Model, metric: keras.metrics.Metric) -> None:
+    """Adds a metric to a model, also to a built one, which Keras locks against new state."""
+    model._metrics.append(metric)
+
+
+def mask_of(tensor: Tensor) -> Tensor | None:
+    """Returns the mask that Keras's layers have handed on with a tensor, or None."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def iterator_of_fit(model: keras.Model) -> Any | None:
+    """Returns the `EpochIterator` of the call of `model.fit` that is under way, or None if it is not found.
+
+    `fit` tells its callbacks how many batches an epoch has, but not how many examples; only its own frame knows.
+    """
+    for frame in _frames_of_fit():
+        if frame.f_locals.get("self") is model:
+            return frame.f_locals.get("epoch_iterator")
+    return None
+
+
+def is_in_fit() -> bool:
+    """Returns whether a call of Keras's `fit` is under way in this thread; what compiles for it counts."""
+    return next(_frames_of_fit(), None) is not None
+
+
+def _frames_of_fit() -> Iterator[FrameType]:
+    # The function behind its decorators, of which the innermost has another name and no iterator.
+    fit = inspect.unwrap(keras.Model.fit).__code__
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code is fit:
+            yield frame
+        frame = frame.f_back
+
+
+def cardinality_before_batching(adapter: TFDatasetAdapter) -> int | None:
+    """Returns how many examples a `tf.data` pipeline batches; None if its last stages do not say so.
+
+    Its public cardinality is that of batches, the last of which may be partial.
+    """
+    dataset = getattr(adapter, "_dataset", None)
+    while dataset is not None and not hasattr(dataset, "_batch_size"):
+        source = getattr(dataset, "_input_dataset", None)
+        if source is None or int(source.cardinality()) != int(dataset.cardinality()):
+            return None
+        dataset = source
+    if dataset is None:
+        return None
+    examples, size = int(dataset._input_dataset.cardinality()), int(dataset._batch_size)
+    if examples < 0:
+        return None
+    # It may drop a partial batch.
+    return min(examples, int(dataset.cardinality()) * size)
