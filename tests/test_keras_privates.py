@@ -1,0 +1,137 @@
+"""Canaries of the private names of Keras: each fails here first, and says what to do, if a name goes."""
+
+import keras
+import numpy as np
+import pytest
+from backend import TENSORFLOW
+
+from tfp_bnn import _keras
+
+
+def make_model():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_regularizer="l2")])
+    model.compile("sgd", loss="mse")
+    return model
+
+
+class DuringFit(keras.callbacks.Callback):
+    """Notes what a function says of the model when `fit` begins."""
+
+    def __init__(self, function):
+        super().__init__()
+        self._function = function
+
+    def set_model(self, model):
+        super().set_model(model)
+        self.found = self._function(model)
+
+
+def during_fit(function, *data, **arguments):
+    callback = DuringFit(function)
+    make_model().fit(*data, verbose=0, callbacks=[callback], **arguments)
+    return callback.found
+
+
+ARRAYS = np.zeros((10, 2)), np.zeros((10, 1))
+
+
+def test_fit_keeps_its_iterator_in_a_local_variable():
+    """Else: `KLWeight()` must ask for `num_examples`; look in Keras's `fit` for what knows the length of the data."""
+    iterator = during_fit(_keras.iterator_of_fit, *ARRAYS, batch_size=4, steps_per_epoch=2)
+    adapter = iterator.data_adapter
+    assert iterator.steps_per_epoch == 2
+    assert (adapter.num_batches, adapter.batch_size, adapter.partial_batch_size) == (3, 4, 2)
+    assert _keras.iterator_of_fit(make_model()) is None
+
+
+def test_a_call_of_fit_is_seen_from_within():
+    """Else: a forgotten `KLWeight` is noticed by `MissingKL` alone; find another sign of Keras's trainers."""
+    assert during_fit(lambda model: _keras.is_in_fit(), *ARRAYS)
+    assert not _keras.is_in_fit()
+
+
+def test_the_losses_of_a_model_can_be_replaced():
+    """Else: find what `Layer.losses` of Keras's JAX trainer looks up instead of `_losses_override`."""
+    model = make_model()
+    (penalty,) = model.losses
+    with _keras.losses_replaced(model, [keras.ops.ones(())]):
+        assert [float(loss) for loss in model.losses] == [1.0]
+    assert float(model.losses[0]) == float(penalty)
+
+
+def test_a_built_model_takes_another_metric():
+    """Else: find where `Trainer.metrics` collects the metrics that are no compiled ones."""
+    model, metric = make_model(), keras.metrics.Mean(name="another")
+    _keras.add_metric(model, metric)
+    assert metric in model.metrics
+    assert {id(variable) for variable in metric.variables} <= {id(variable) for variable in model.metrics_variables}
+
+
+def test_early_stopping_asks_lists_of_metrics_for_their_direction():
+    """Else: see `_set_monitor_op` of Keras's `MonitorCallback` for what it asks; ours are such lists."""
+
+    class Named(_keras.MetricsList):
+        def __init__(self):
+            keras.metrics.Metric.__init__(self, name="named")
+
+        metrics = (type("Metric", (), {"name": "mine", "_direction": "up"}),)
+        result = dict
+        reset_state = update_state = lambda self, *args: None
+
+    model, stop = make_model(), keras.callbacks.EarlyStopping("val_mine")
+    _keras.add_metric(model, Named())
+    stop.set_model(model)
+    stop._set_monitor_op()
+    assert stop.monitor_op is keras.ops.greater
+
+
+def test_masks_travel_with_tensors():
+    """Else: see `keras.src.backend.get_keras_mask`."""
+    masked = keras.layers.Masking()(np.array([[[1.0], [0.0]]], "float32"))
+    assert keras.ops.convert_to_numpy(_keras.mask_of(masked)).tolist() == [[True, False]]
+    assert _keras.mask_of(keras.ops.ones((2, 2))) is None
+
+
+def test_an_unsaved_variable_is_state_and_no_weight():
+    """Else: Keras treats seed generators otherwise; find state that its trainers carry along and that is no weight."""
+    layer = keras.layers.Dense(1)
+    layer.state_of_mine = _keras.UnsavedVariable(0.5, "mine")
+    layer.build((None, 2))
+    assert any(variable is layer.state_of_mine.state for variable in layer.non_trainable_variables)
+    assert not any(variable is layer.state_of_mine.state for variable in layer.weights)
+    assert float(layer.state_of_mine.state.value) == 0.5
+
+
+def test_symbolic_calls_are_known():
+    """Else: `MissingKL` stands among the losses of a model that was only built; find another sign."""
+    seen = []
+
+    class Layer(keras.layers.Layer):
+        def call(self, inputs):
+            seen.append(_keras.in_symbolic_scope())
+            return inputs
+
+    layer = Layer()
+    layer(keras.Input((2,)))
+    layer(np.ones((1, 2)))
+    assert seen == [True, False]
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="tf.data is the same on both backends")
+def test_a_pipeline_knows_what_it_batches():
+    """Else: `KLWeight()` takes full batches for the number of examples until the first epoch has ended."""
+    import tensorflow as tf
+
+    def count(dataset):
+        return _keras.cardinality_before_batching(_keras.TFDatasetAdapter(dataset))
+
+    examples = tf.data.Dataset.range(10)
+    assert count(examples.batch(4).prefetch(1)) == 10
+    assert count(examples.shuffle(5).batch(4, drop_remainder=True).map(lambda x: x)) == 8
+    assert count(examples.batch(4).repeat(3)) is None
+    assert count(examples) is None
+
+
+def test_a_replica_contributes_its_share_of_other_losses():
+    """Else: see how Keras's `compute_loss` adds `model.losses` up."""
+    assert float(_keras.share_of_replica(make_model(), keras.ops.full((), 3.0))) == 3.0
