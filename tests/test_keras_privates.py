@@ -48,6 +48,20 @@ def test_a_call_of_fit_is_seen_from_within():
     """Else: a forgotten `KLWeight` is noticed by `MissingKL` alone; find another sign of Keras's trainers."""
     assert during_fit(lambda model: _keras.is_in_fit(), *ARRAYS)
     assert not _keras.is_in_fit()
+    assert not _keras.is_in_evaluation()
+    seen = []
+
+    class Layer(keras.layers.Layer):
+        def call(self, inputs):
+            seen.append(_keras.is_in_evaluation())
+            return inputs
+
+    model = keras.Sequential([keras.Input((2,)), Layer()])
+    model.compile(loss="mse")
+    seen.clear()
+    model.evaluate(*ARRAYS, verbose=0)
+    model.predict(ARRAYS[0], verbose=0)
+    assert seen == [True] * len(seen) != []
 
 
 def test_the_losses_of_a_model_can_be_replaced():

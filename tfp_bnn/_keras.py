@@ -20,6 +20,7 @@ __all__ = [
     "add_metric",
     "cardinality_before_batching",
     "in_symbolic_scope",
+    "is_in_evaluation",
     "is_in_fit",
     "iterator_of_fit",
     "losses_replaced",
@@ -80,7 +81,7 @@ def iterator_of_fit(model: keras.Model) -> Any | None:
 
     `fit` tells its callbacks how many batches an epoch has, but not how many examples; only its own frame knows.
     """
-    for frame in _frames_of_fit():
+    for frame in _calls_under_way("fit"):
         if frame.f_locals.get("self") is model:
             return frame.f_locals.get("epoch_iterator")
     return None
@@ -88,15 +89,20 @@ def iterator_of_fit(model: keras.Model) -> Any | None:
 
 def is_in_fit() -> bool:
     """Returns whether a call of Keras's `fit` is under way in this thread; what compiles for it counts."""
-    return next(_frames_of_fit(), None) is not None
+    return any(True for _ in _calls_under_way("fit"))
 
 
-def _frames_of_fit() -> Iterator[FrameType]:
-    # The function behind its decorators, of which the innermost has another name and no iterator.
-    fit = inspect.unwrap(keras.Model.fit).__code__
+def is_in_evaluation() -> bool:
+    """Returns whether Keras evaluates or predicts in this thread; what compiles for it counts."""
+    return any(True for _ in _calls_under_way("evaluate", "test_on_batch", "predict", "predict_on_batch"))
+
+
+def _calls_under_way(*methods: str) -> Iterator[FrameType]:
+    # The functions behind their decorators.
+    codes = {inspect.unwrap(getattr(keras.Model, method)).__code__ for method in methods}
     frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_code is fit:
+        if frame.f_code in codes:
             yield frame
         frame = frame.f_back
 

@@ -117,7 +117,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         self.random_weights[name] = (posterior.create(add_weight, name, tuple(shape)), prior)
         prior.serve(self)
 
-    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Returns the outputs at weights drawn for this call, and adds the KL term."""
         # Keras casts floats only, and weights cast to integer inputs would be cut off.
         if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype)):
@@ -132,7 +132,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
             self._add_kl(posteriors, samples, noise)
         return outputs
 
-    def _counts_kl(self, training: bool | None) -> bool:
+    def _counts_kl(self, training: bool) -> bool:
         if self._has_kl_weight:
             # A layer that is called twice in one forward pass has one set of weights, hence one KL term. Its own
             # losses: `losses` has those of its prior too, and of regularizers.
@@ -140,7 +140,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         if training and _keras.is_in_fit():
             raise ValueError(f"{KL_WEIGHT_MISSING} Received: kl_weight=None in layer {self.name!r}")
         # A loop of one's own, which may ask for `tfp_bnn.kl_divergence`, or a look at the outputs: `losses` will tell.
-        self._lacks_kl_weight = training is not False and not _keras.in_symbolic_scope()
+        self._lacks_kl_weight = not _keras.in_symbolic_scope() and not _keras.is_in_evaluation()
         return False
 
     def _add_kl(
@@ -240,17 +240,24 @@ class MissingKL:
     """
 
     def __init__(self, layer_name: str):
-        self._layer_name = layer_name
+        self.layer_name = layer_name
 
     def __repr__(self) -> str:
-        return f"MissingKL({self._layer_name!r}: its kl_weight is not set)"
+        return f"MissingKL({self.layer_name!r}: its kl_weight is not set)"
 
     def _raise(self, *args: Any, **kwargs: Any) -> Any:
-        raise ValueError(f"{KL_WEIGHT_MISSING} Received: kl_weight=None in layer {self._layer_name!r}")
+        raise ValueError(f"{KL_WEIGHT_MISSING} Received: kl_weight=None in layer {self.layer_name!r}")
 
     __add__ = __radd__ = __mul__ = __rmul__ = __truediv__ = __sub__ = __rsub__ = __float__ = _raise
     __array__ = __tf_tensor__ = __jax_array__ = _raise
     shape = dtype = property(_raise)
+
+
+if _backend.name() == "jax":
+    import jax
+
+    # So that a compiled function may return the losses of a model.
+    jax.tree_util.register_pytree_node(MissingKL, lambda kl: ((), kl.layer_name), lambda name, _: MissingKL(name))
 
 
 def _check_kl_weight(value: float) -> None:
