@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from backend import needs_tfp
 from scipy import stats
 from script_runs import SCRIPTS
 
@@ -47,9 +46,8 @@ def test_the_divergence_from_it_is_that_of_independent_normals():
     density = stats.norm(prior_mean, prior_stddev).logpdf(0.3)
     weights = keras.ops.full(SHAPE, 0.3)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(prior.log_prob(weights)), density, rtol=1e-4, atol=1e-5)
-    with needs_tfp():
-        of_tfp = layer.kernel_prior().log_prob(weights)
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(of_tfp), density, rtol=1e-4, atol=1e-5)
+    of_tfp = layer.kernel_prior().log_prob(weights)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(of_tfp), density, rtol=1e-4, atol=1e-5)
 
 
 def test_the_prior_is_the_posterior_of_so_many_looks_ago():

@@ -1,5 +1,7 @@
 """Which Keras backend the package runs on, and on how many replicas of the model."""
 
+from typing import Any
+
 import keras
 
 SUPPORTED = ("tensorflow", "jax")
@@ -27,3 +29,12 @@ def num_replicas() -> int:
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def is_tracer(tensor: Any) -> bool:
+    """Returns whether a tensor stands for values to come, as JAX's do in compiled functions and under gradients."""
+    if name() == "tensorflow":
+        return False
+    import jax
+
+    return isinstance(tensor, jax.core.Tracer)

@@ -78,8 +78,8 @@ class Normal(Prior):
 
     def distribution(self, shape: Sequence[int] = ()) -> Any:
         """Returns `tfd.Normal(loc, scale)` of batch shape `shape`."""
-        tfd = _tfp.distributions()
-        return tfd.Normal(keras.ops.full(shape, self.loc), keras.ops.full(shape, self.scale))
+        loc, scale = keras.ops.full(shape, self.loc), keras.ops.full(shape, self.scale)
+        return _tfp.distributions(loc, scale).Normal(loc, scale)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
@@ -186,10 +186,10 @@ class ScaleMixture(Prior):
 
     def distribution(self, shape: Sequence[int] = ()) -> Any:
         """Returns the two-component `tfd.MixtureSameFamily` of batch shape `shape`."""
-        tfd = _tfp.distributions()
         ops = keras.ops
         spread = ops.broadcast_to(ops.stack([self.sigma_1, self.sigma_2]), (*shape, 2))
         share = ops.broadcast_to(ops.stack([self.pi, 1 - self.pi]), (*shape, 2))
+        tfd = _tfp.distributions(spread, share)
         return tfd.MixtureSameFamily(tfd.Categorical(probs=share), tfd.Normal(ops.zeros_like(spread), spread))
 
     def get_config(self) -> dict[str, Any]:
