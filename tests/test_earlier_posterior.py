@@ -17,7 +17,7 @@ def _import_scripts(monkeypatch):
 
 
 def make_layer(scale=0.7):
-    import earlier_posterior
+    from learning import earlier_posterior
 
     prior = earlier_posterior.EarlierPosterior(SHAPE, scale)
     layer = bnn.layers.DenseReparameterization(SHAPE[1], prior=prior, kl_weight=1.0)
@@ -51,7 +51,7 @@ def test_the_divergence_from_it_is_that_of_independent_normals():
 
 
 def test_the_prior_is_the_posterior_of_so_many_looks_ago():
-    import earlier_posterior
+    from learning import earlier_posterior
 
     layer, prior = make_layer(scale=0.7)
     heirs = earlier_posterior.Heirs([layer], distance=2)
@@ -68,7 +68,7 @@ def test_the_prior_is_the_posterior_of_so_many_looks_ago():
 
 
 def test_half_the_data_after_the_other_half_gives_the_posterior_of_all_of_them():
-    import earlier_posterior
+    from learning import earlier_posterior
 
     rng = np.random.default_rng(0)
     x, noise = rng.normal(size=(200, 1)).astype("float32"), 0.5

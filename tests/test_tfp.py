@@ -35,7 +35,7 @@ def test_the_prior_of_a_kernel_has_the_density_of_today():
     learned = bnn.priors.ScaleMixture(sigma_1=1.0, sigma_2=0.1, pi=0.2, trainable=True)
     layer = dense_flipout(learned)
     learned.trainable_variables[0].assign(np.log(2.0))
-    components = scipy.stats.norm([2.0, 0.1]).logpdf(0.3) + np.log([0.2, 0.8])
+    components = scipy.stats.norm(0, [2.0, 0.1]).logpdf(0.3) + np.log([0.2, 0.8])
     density = numpy(layer.kernel_prior().log_prob(np.full((3, 2), 0.3, "float32")))
     np.testing.assert_allclose(density, np.full((3, 2), scipy.special.logsumexp(components)), rtol=1e-5)
 

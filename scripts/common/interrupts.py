@@ -11,10 +11,10 @@ from typing import Any
 
 import keras
 import pandas as pd
-import reporting
-from reporting import ScriptError, log
 
 import tfp_bnn as bnn
+from common import reporting
+from common.reporting import ScriptError, log
 
 
 class InterruptBetweenSteps(keras.callbacks.Callback):
