@@ -137,6 +137,14 @@ def test_the_mixture_gives_its_distribution(mixture):
         np.testing.assert_allclose(numpy(log_prob), expected, rtol=1e-5, atol=1e-5)
 
 
+@mixtures
+@pytest.mark.parametrize("trainable", [False, True])
+def test_a_prior_knows_its_standard_deviation(mixture, trainable):
+    prior = priors.ScaleMixture(*mixture, trainable=trainable)
+    assert float(prior.stddev()) == pytest.approx(float(numpy(prior.distribution().stddev())), rel=1e-5)
+    assert float(priors.Normal(0.3, 1.0).stddev()) == pytest.approx(0.3)
+
+
 # What is learned
 
 
