@@ -6,7 +6,9 @@ import os
 import pkgutil
 import subprocess
 import sys
+import tomllib
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -37,6 +39,12 @@ def test_another_backend_gets_one_clear_error():
     result = run_python("import tfp_bnn", KERAS_BACKEND="numpy")
     assert "ImportError: tfp_bnn runs on Keras's backends tensorflow and jax" in result.stderr
     assert "Received: backend='numpy'" in result.stderr
+
+
+def test_an_editable_install_is_a_path_and_no_import_hook():
+    # A hook stands behind the path's own finder, which finds a namespace package in a checkout named tfp_bnn.
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert project["tool"]["distutils"]["editable_wheel"]["mode"] == "compat"
 
 
 @on_tensorflow_alone
