@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 import numpy as np
-import uci_data
-import uci_learning
+from data import uci_data
 from jax.flatten_util import ravel_pytree
+from learning import uci_learning
 
 import tfp_bnn as bnn
 

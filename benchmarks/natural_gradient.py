@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
-import uci_learning
 from jax.flatten_util import ravel_pytree
+from learning import uci_learning
 
 import tfp_bnn as bnn
 

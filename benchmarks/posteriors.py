@@ -23,11 +23,11 @@ import tfp_bnn as bnn
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
-import reporting  # noqa: E402
 import uci  # noqa: E402
-import uci_data  # noqa: E402
-import uci_learning  # noqa: E402
+from common import reporting  # noqa: E402
+from data import uci_data  # noqa: E402
 from laplace import LaplaceLearner, plain_network  # noqa: E402
+from learning import uci_learning  # noqa: E402
 from natural_gradient import NaturalGradientLearner  # noqa: E402
 
 SETS = ("concrete", "energy", "yacht")

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import mushrooms
 import numpy as np
 import pandas as pd
-import reporting
 import seaborn
-from kept_results import read_or_make, settings
+from common import reporting
+from common.kept_results import read_or_make, settings
+from common.reporting import ScriptError, log
+from data import mushrooms
+from learning.mushroom_agents import AGENTS, EAT, LOOK_EVERY, PASS, Agent, Player
 from matplotlib.figure import Figure
-from mushroom_agents import AGENTS, EAT, LOOK_EVERY, PASS, Agent, Player
-from reporting import ScriptError, log
 from tqdm import auto as tqdm
 
 from tfp_bnn.plots.style import panels, themed

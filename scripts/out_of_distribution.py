@@ -13,16 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import classifiers
 import keras
 import numpy as np
 import pandas as pd
-import reporting
 import scipy.special
-import unfamiliar_images
-from classifiers import CLASSIFIERS, Recipe
-from kept_results import read_or_make, settings
-from reporting import log
+from common import reporting
+from common.kept_results import read_or_make, settings
+from common.reporting import log
+from data import unfamiliar_images
+from learning import classifiers
+from learning.classifiers import CLASSIFIERS, Recipe
 
 import tfp_bnn as bnn
 

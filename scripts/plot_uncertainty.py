@@ -7,8 +7,8 @@ uncertainty.json with accuracy, held-out nats, calibration, entropies and the sh
 import argparse
 from pathlib import Path
 
-import reporting
-from reporting import NUM_PICTURES, log
+from common import reporting
+from common.reporting import NUM_PICTURES, log
 
 import tfp_bnn as bnn
 

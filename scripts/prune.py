@@ -11,10 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-import reporting
 import seaborn
+from common import reporting
+from common.reporting import ScriptError, log
 from matplotlib.figure import Figure
-from reporting import ScriptError, log
 
 import tfp_bnn as bnn
 from tfp_bnn.plots.style import panels, themed

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import reporting
-from reporting import log
+from common import reporting
+from common.reporting import log
 
 import tfp_bnn as bnn
 

@@ -17,10 +17,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import reporting
-import result_figures
-from reporting import ScriptError, log
-from result_tables import PRUNED, QUICK_PRESETS, RESULTS, SEEDS, TABLES, WIDTHS
+from common import reporting
+from common.reporting import ScriptError, log
+from result_pages import figures
+from result_pages.tables import PRUNED, QUICK_PRESETS, RESULTS, SEEDS, TABLES, WIDTHS
 
 ROOT = Path(__file__).parent.parent
 PAGE = RESULTS / "README.md"
@@ -186,8 +186,8 @@ def chosen(beginning: str) -> list[Experiment]:
     return found
 
 
-def main() -> None:
-    """Runs what was asked for, and fills the page."""
+def parse_arguments() -> argparse.Namespace:
+    """Returns the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="run the shortest experiments anew; results are not kept")
     parser.add_argument("--only", metavar="BEGINNING", help="run experiments whose names begin so, if not yet run")
@@ -195,6 +195,12 @@ def main() -> None:
     args = parser.parse_args()
     if args.again and not args.only:
         raise ScriptError("--again needs --only, to say what to run. Received: --again alone")
+    return args
+
+
+def main() -> None:
+    """Runs what was asked for, and fills the page."""
+    args = parse_arguments()
     if args.quick:
         for experiment in QUICK:
             written = experiment.run(resume=False) / experiment.writes
@@ -205,7 +211,7 @@ def main() -> None:
     for experiment in chosen(args.only) if args.only else ():
         if args.again or not experiment.result.exists():
             experiment.keep(experiment.run(resume=True))
-    result_figures.draw_all(ROOT / "runs" / "results" / "mlp", RESULTS)
+    figures.draw_all(ROOT / "runs" / "results" / "mlp", RESULTS)
     PAGE.write_text(fill(PAGE.read_text()))
     log.info("wrote %s", PAGE)
 

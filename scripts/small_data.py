@@ -15,11 +15,11 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-import reporting
 import seaborn
-from kept_results import read_or_make, settings
+from common import reporting
+from common.kept_results import read_or_make, settings
+from common.reporting import ScriptError, log
 from matplotlib.figure import Figure
-from reporting import ScriptError, log
 
 import tfp_bnn as bnn
 from tfp_bnn.plots.style import panels, themed

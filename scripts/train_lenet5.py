@@ -12,9 +12,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import reporting
-from interrupts import fit, read_history, resume
-from reporting import NUM_PICTURES, ScriptError, log
+from common import reporting
+from common.interrupts import fit, read_history, resume
+from common.reporting import NUM_PICTURES, ScriptError, log
 
 import tfp_bnn as bnn
 

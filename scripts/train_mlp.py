@@ -13,11 +13,11 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-import reporting
-from interrupts import fit, read_history, resume
-from mlp_presets import PRESETS
-from reporting import ScriptError, log
-from several_draws import RepeatedBatches, schedule_of_minibatches
+from common import reporting
+from common.interrupts import fit, read_history, resume
+from common.reporting import ScriptError, log
+from learning.mlp_presets import PRESETS
+from learning.several_draws import RepeatedBatches, schedule_of_minibatches
 
 import tfp_bnn as bnn
 

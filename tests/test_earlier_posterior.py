@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from backend import needs_tfp
 from scipy import stats
 from script_runs import SCRIPTS
 
@@ -18,7 +17,7 @@ def _import_scripts(monkeypatch):
 
 
 def make_layer(scale=0.7):
-    import earlier_posterior
+    from learning import earlier_posterior
 
     prior = earlier_posterior.EarlierPosterior(SHAPE, scale)
     layer = bnn.layers.DenseReparameterization(SHAPE[1], prior=prior, kl_weight=1.0)
@@ -47,13 +46,12 @@ def test_the_divergence_from_it_is_that_of_independent_normals():
     density = stats.norm(prior_mean, prior_stddev).logpdf(0.3)
     weights = keras.ops.full(SHAPE, 0.3)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(prior.log_prob(weights)), density, rtol=1e-4, atol=1e-5)
-    with needs_tfp():
-        of_tfp = layer.kernel_prior().log_prob(weights)
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(of_tfp), density, rtol=1e-4, atol=1e-5)
+    of_tfp = layer.kernel_prior().log_prob(weights)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(of_tfp), density, rtol=1e-4, atol=1e-5)
 
 
 def test_the_prior_is_the_posterior_of_so_many_looks_ago():
-    import earlier_posterior
+    from learning import earlier_posterior
 
     layer, prior = make_layer(scale=0.7)
     heirs = earlier_posterior.Heirs([layer], distance=2)
@@ -70,7 +68,7 @@ def test_the_prior_is_the_posterior_of_so_many_looks_ago():
 
 
 def test_half_the_data_after_the_other_half_gives_the_posterior_of_all_of_them():
-    import earlier_posterior
+    from learning import earlier_posterior
 
     rng = np.random.default_rng(0)
     x, noise = rng.normal(size=(200, 1)).astype("float32"), 0.5

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
-from backend import compiled, double_precision, needs_tfp, numpy, with_gradient
+from backend import compiled, double_precision, numpy, with_gradient
 
 import tfp_bnn as bnn
 from tfp_bnn import likelihoods
@@ -271,8 +271,7 @@ def test_the_law_of_total_variance_holds_to_rounding(name):
     np.testing.assert_allclose(predictive.aleatoric_stddev() ** 2, aleatoric, rtol=1e-5)
     parts = predictive.epistemic_stddev() ** 2 + predictive.aleatoric_stddev() ** 2
     np.testing.assert_allclose(parts, total, rtol=3e-6)
-    with needs_tfp():
-        np.testing.assert_allclose(parts, numpy(predictive.distribution().variance()), rtol=1e-5)
+    np.testing.assert_allclose(parts, numpy(predictive.distribution().variance()), rtol=1e-5)
 
 
 @all_families
@@ -283,10 +282,9 @@ def test_the_predictive_log_prob_is_that_of_the_mixture_of_the_draws(name):
     expected = scipy.special.logsumexp(family.log_prob(outputs, y), axis=0) - math.log(DRAWS)
     predictive = bnn.Predictive(outputs, family.likelihood)
     np.testing.assert_allclose(predictive.log_prob(y), expected, rtol=1e-5, atol=2e-5)
-    with needs_tfp():
-        log_prob = predictive.distribution().log_prob(tensor(y))
-        # TFP's own rounding: it takes y / scale less loc / scale.
-        np.testing.assert_allclose(numpy(log_prob), expected, rtol=1e-4, atol=1e-4)
+    log_prob = predictive.distribution().log_prob(tensor(y))
+    # TFP's own rounding: it takes y / scale less loc / scale.
+    np.testing.assert_allclose(numpy(log_prob), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_entropy_of_yes_or_no_is_aleatoric_and_epistemic_together():

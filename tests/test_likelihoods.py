@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from backend import TENSORFLOW, needs_tfp
+from backend import TENSORFLOW
 
 from tfp_bnn import likelihoods
 
@@ -210,23 +210,21 @@ def test_mean_and_variance_of_classes_are_those_of_one_hot_labels():
 @all_cases
 def test_the_distribution_equals_tfp(case):
     likelihood, outputs, y, reference = cases()[case]
-    with needs_tfp():
-        distribution = likelihood.distribution(keras.ops.convert_to_tensor(outputs))
-        assert tuple(distribution.batch_shape) == (N,)
-        log_prob = distribution.log_prob(keras.ops.convert_to_tensor(y))
-        np.testing.assert_allclose(numpy(log_prob), reference_log_prob(reference, y), rtol=1e-5, atol=1e-6)
+    distribution = likelihood.distribution(keras.ops.convert_to_tensor(outputs))
+    assert tuple(distribution.batch_shape) == (N,)
+    log_prob = distribution.log_prob(keras.ops.convert_to_tensor(y))
+    np.testing.assert_allclose(numpy(log_prob), reference_log_prob(reference, y), rtol=1e-5, atol=1e-6)
 
 
 @all_cases
 def test_the_predictive_distribution_is_the_mean_of_the_draws(case):
     likelihood, outputs, y, _ = cases()[case]
     draws = np.stack([outputs, -outputs, 0.5 * outputs])
-    with needs_tfp():
-        distribution = likelihood.predictive_distribution(keras.ops.convert_to_tensor(draws))
-        assert tuple(distribution.batch_shape) == (N,)
-        density = np.exp(numpy(distribution.log_prob(keras.ops.convert_to_tensor(y))))
-        each = [np.exp(numpy(likelihood.log_prob(keras.ops.convert_to_tensor(o), y))) for o in draws]
-        np.testing.assert_allclose(density, np.mean(each, axis=0), rtol=1e-5)
+    distribution = likelihood.predictive_distribution(keras.ops.convert_to_tensor(draws))
+    assert tuple(distribution.batch_shape) == (N,)
+    density = np.exp(numpy(distribution.log_prob(keras.ops.convert_to_tensor(y))))
+    each = [np.exp(numpy(likelihood.log_prob(keras.ops.convert_to_tensor(o), y))) for o in draws]
+    np.testing.assert_allclose(density, np.mean(each, axis=0), rtol=1e-5)
 
 
 def test_the_predictive_entropy_of_classes_is_that_of_the_mean_probabilities():

@@ -118,8 +118,8 @@ def test_the_papers_regression_is_unsure_beyond_its_data(tmp_path):
 )
 def test_bad_arguments_are_one_line_before_any_work(arguments, message, monkeypatch, capsys, tmp_path):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    import reporting
     import train_mlp
+    from common import reporting
 
     monkeypatch.setattr("sys.argv", ["train_mlp.py", "--output-dir", str(tmp_path / "new"), *map(str, arguments)])
     with pytest.raises(reporting.ScriptError, match=message):
@@ -158,8 +158,7 @@ def test_the_learning_rate_falls_over_the_whole_training_however_many_draws_a_st
 
 def test_results_of_other_arguments_are_not_taken_for_those_asked_for(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    import kept_results
-    import reporting
+    from common import kept_results, reporting
 
     args = argparse.Namespace(steps=3, rates=(0.1, 0.2), seeds=(0,), output_dir=tmp_path, data_dir=None)
     wanted = kept_results.settings(args, but={"seeds"})
@@ -179,7 +178,7 @@ def test_results_of_other_arguments_are_not_taken_for_those_asked_for(tmp_path, 
 
 def test_a_minibatch_is_repeated_and_each_example_seen_as_often(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    from several_draws import RepeatedBatches, schedule_of_minibatches
+    from learning.several_draws import RepeatedBatches, schedule_of_minibatches
 
     x = np.arange(10)
     batches = RepeatedBatches(x[:, np.newaxis], x, batch_size=4, draws=3, seed=0)
@@ -227,7 +226,7 @@ def test_the_bandit_learns_which_mushrooms_to_eat(tmp_path):
 def test_a_wrong_argument_of_the_bandit_is_one_line_before_any_play(arguments, message, monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import bandit
-    import reporting
+    from common import reporting
 
     monkeypatch.setattr("sys.argv", ["bandit.py", *map(str, arguments)])
     with pytest.raises(reporting.ScriptError, match=message):
@@ -237,7 +236,7 @@ def test_a_wrong_argument_of_the_bandit_is_one_line_before_any_play(arguments, m
 def test_an_agent_whose_training_diverged_does_not_go_on_passing(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import bandit
-    import reporting
+    from common import reporting
 
     monkeypatch.setattr("sys.argv", ["bandit.py", "--units", "4"])
     player = bandit.Player(bandit.AGENTS["greedy"], bandit.parse_arguments(), np.eye(2, dtype="float32"), seed=0)
@@ -248,7 +247,7 @@ def test_an_agent_whose_training_diverged_does_not_go_on_passing(monkeypatch):
 
 def test_both_heads_expect_the_mean_reward(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    import mushroom_agents as agents
+    from learning import mushroom_agents as agents
 
     learned = [agents.PROBABILITIES.target(reward) for reward in (-35.0, 0.0, 5.0)]
     assert learned == [0, 1, 2]
@@ -318,13 +317,13 @@ def test_few_images_are_as_many_of_each_class_and_figures_are_written(tmp_path, 
 
 def test_only_what_is_asked_for_and_has_no_result_is_run(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    import reporting
     import results
+    from common import reporting
 
     ran = []
     monkeypatch.setattr(results.Experiment, "run", lambda self, resume: ran.append(self.name))
     monkeypatch.setattr(results.Experiment, "keep", lambda self, directory: None)
-    monkeypatch.setattr(results.result_figures, "draw_all", lambda models, directory: None)
+    monkeypatch.setattr(results.figures, "draw_all", lambda models, directory: None)
     shutil.copy(results.PAGE, tmp_path)
     monkeypatch.setattr(results, "PAGE", tmp_path / results.PAGE.name)
     for words, expected in (

@@ -69,7 +69,7 @@ def test_trained_networks_are_not_trained_again(compared, monkeypatch):
 @pytest.mark.parametrize(("estimator", "bayesian"), [("reparameterization", 400), ("flipout", 200)])
 def test_all_networks_cost_as_much_as_the_plain_one(estimator, bayesian, monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    from classifiers import CLASSIFIERS, Recipe
+    from learning.classifiers import CLASSIFIERS, Recipe
 
     recipe = Recipe(44, 128, 0.001, estimator, "relu", None, 0.3, 0.01, 0)
     steps = {name: classifier.steps(recipe, steps_per_epoch=10) for name, classifier in CLASSIFIERS.items()}
@@ -79,7 +79,7 @@ def test_all_networks_cost_as_much_as_the_plain_one(estimator, bayesian, monkeyp
 
 def test_changed_images_are_what_their_names_say(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    import unfamiliar_images
+    from data import unfamiliar_images
 
     images = np.random.default_rng(0).random((3, 9, 9, 1))
     turned = unfamiliar_images.rotated(images, 90)
@@ -95,8 +95,8 @@ def test_changed_images_are_what_their_names_say(monkeypatch):
 
 def test_monte_carlo_dropout_drops_in_predictions_too(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    import classifiers
     import keras
+    from learning import classifiers
 
     model = keras.Sequential([keras.Input((1000,)), classifiers.MonteCarloDropout(0.5)])
     outputs = model.predict(np.ones((1, 1000)), verbose=0)

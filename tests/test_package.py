@@ -6,13 +6,17 @@ import os
 import pkgutil
 import subprocess
 import sys
+import tomllib
+import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from backend import on_tensorflow_alone
+from backend import TENSORFLOW, on_tensorflow_alone
 
 import tfp_bnn as bnn
+from tfp_bnn import _backend
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(bnn.__path__, "tfp_bnn."))
 
@@ -35,6 +39,51 @@ def test_another_backend_gets_one_clear_error():
     result = run_python("import tfp_bnn", KERAS_BACKEND="numpy")
     assert "ImportError: tfp_bnn runs on Keras's backends tensorflow and jax" in result.stderr
     assert "Received: backend='numpy'" in result.stderr
+
+
+def test_an_editable_install_is_a_path_and_no_import_hook():
+    # A hook stands behind the path's own finder, which finds a namespace package in a checkout named tfp_bnn.
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert project["tool"]["distutils"]["editable_wheel"]["mode"] == "compat"
+
+
+@on_tensorflow_alone
+def test_legacy_keras_gets_one_warning_that_says_what_to_do():
+    result = run_python(
+        "import warnings\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        "    import tfp_bnn\n"
+        "ours = [w for w in caught if 'TF_USE_LEGACY_KERAS' in str(w.message)]\n"
+        "print(len(ours), ours[0].category.__name__, ours[0].filename, ours[0].message)",
+        TF_USE_LEGACY_KERAS="1",
+    )
+    assert result.stdout.startswith("1 UserWarning <string> "), result.stdout + result.stderr
+    assert "Build models with `import keras`, not `tf.keras`, or unset the variable." in result.stdout
+
+
+@pytest.mark.parametrize(("value", "number"), [("true", 1), ("True", 1), ("1", 1), ("0", 0), ("", 0), (None, 0)])
+def test_legacy_keras_is_warned_of_where_tensorflow_uses_it(value, number, monkeypatch):
+    monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _backend.warn_of_legacy_keras()
+    assert len(caught) == number * TENSORFLOW  # no `tf.keras` beside JAX
+
+
+@on_tensorflow_alone
+def test_a_saved_model_asks_for_the_import_of_the_package(tmp_path):
+    path = str(tmp_path / "model.keras")
+    keras.Sequential([keras.Input((2,)), bnn.layers.DenseFlipout(1)]).save(path)
+    load = f"keras.saving.load_model({path!r})"
+    # Keras imports no package to load a class, so README says it. Should it do so one day, README may leave it out.
+    without = run_python(f"import keras; {load}")
+    assert "Could not locate class 'DenseFlipout'" in without.stderr
+    assert "tfp_bnn" in without.stderr
+    loaded = run_python(f"import keras, tfp_bnn; print(type({load}.layers[0]).__name__)")
+    assert loaded.stdout.strip() == "DenseFlipout", loaded.stderr
 
 
 def test_all_that_is_exported_is_there():

@@ -1,5 +1,6 @@
 """Figures: what stands in them is what they are given, and drawing them leaves no trace."""
 
+import itertools
 import math
 import warnings
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from backend import on_tensorflow_alone
 from figures import images, no_warning_and_no_trace, of_a_target, of_classes, rendered, rng, texts, titles
 from matplotlib.colors import to_hex
@@ -47,10 +49,10 @@ def assign(layer, name, mean, stddev):
 def test_weights_have_one_line_a_tensor_in_each_panel():
     figure = rendered(plots.weight_posteriors(small_model()))
     assert titles(figure) == ["Posterior means", "Posterior standard deviations"]
-    assert [texts(legend) for legend in figure.legends] == [["hidden", "hidden/bias", "joint"]]
-    colors = [to_hex(line.get_color()) for line in figure.legends[0].get_lines()]
+    assert [texts(legend) for legend in figure.legends] == [["hidden", "hidden/bias", "joint", "Prior, stddev 1"]]
+    colors = [to_hex(line.get_color()) for line in figure.legends[0].get_lines()][:3]
     for axes in figure.axes:
-        assert [to_hex(line.get_color()) for line in axes.lines] == colors
+        assert [to_hex(line.get_color()) for line in axes.lines][:3] == colors
         assert axes.get_xlabel().endswith("(units of the weights)")
     assert len(set(colors)) == 3
 
@@ -84,7 +86,8 @@ def test_equal_weights_are_a_vertical_line():
 
 def test_a_single_weight_is_a_vertical_line():
     model = keras.Sequential([keras.Input((1,)), layers.DenseFlipout(1)])
-    assert [len(axes.lines) for axes in rendered(plots.weight_posteriors(model)).axes] == [1, 1]
+    means, stddevs = rendered(plots.weight_posteriors(model)).axes
+    assert (len(means.lines), len(stddevs.lines)) == (2, 1)  # beside the means, the prior
 
 
 def test_of_many_weights_the_same_ones_are_drawn_each_time(monkeypatch):
@@ -104,13 +107,78 @@ def test_many_layers_have_different_lines_even_of_one_name():
     for layer in model.layers:
         layer.name = "same"
     lines = plots.weight_posteriors(model).axes[0].lines
-    assert len({(to_hex(line.get_color()), line.get_linestyle()) for line in lines}) == 12
+    assert len({(to_hex(line.get_color()), line.get_linestyle()) for line in lines}) == 12 + 1  # and the prior
 
 
 def test_posteriors_that_are_not_gaussian_are_left_out():
     model = small_model()
     model.layers[1].random_weights["weights"][0].read = object
-    assert texts(plots.weight_posteriors(model).legends[0]) == ["hidden", "hidden/bias"]
+    assert texts(plots.weight_posteriors(model).legends[0])[:2] == ["hidden", "hidden/bias"]
+
+
+def test_each_prior_is_drawn_beside_the_posteriors_once():
+    learned = priors.ScaleMixture(sigma_1=0.5, sigma_2=0.05, pi=0.25, trainable=True)
+    learned.trainable_variables[0].assign(math.log(0.4))
+    fixed = priors.ScaleMixture(sigma_1=0.3, sigma_2=0.06, pi=0.25)
+    both = {"bias_posterior": posteriors.MeanFieldNormal(0.1), "bias_prior": priors.Normal(0.08, loc=0.2)}
+    model = keras.Sequential(
+        [
+            keras.Input((40,)),
+            layers.DenseFlipout(30, prior=learned, name="first"),
+            layers.DenseFlipout(30, prior=learned, name="second"),
+            layers.DenseFlipout(3, prior=fixed, name="third", **both),
+        ]
+    )
+    figure = rendered(plots.weight_posteriors(model))
+    spreads = [(0.25 * scale**2 + 0.75 * narrow**2) ** 0.5 for scale, narrow in ((0.4, 0.05), (0.3, 0.06))]
+    assert texts(figure.legends[0])[4:] == [
+        f"Prior of first and 1 more, stddev {spreads[0]:.2g}",
+        f"Prior of third, stddev {spreads[1]:.2g}",
+        "Prior of third/bias, stddev 0.08",
+    ]
+    means, stddevs = figure.axes
+    mixture = [
+        share * scipy.stats.norm.pdf(means.lines[4].get_xdata(), scale=scale)
+        for share, scale in ((0.25, 0.4), (0.75, 0.05))
+    ]
+    np.testing.assert_allclose(means.lines[4].get_ydata(), sum(mixture), rtol=1e-4)
+    expected = scipy.stats.norm.pdf(means.lines[6].get_xdata(), loc=0.2, scale=0.08)
+    np.testing.assert_allclose(means.lines[6].get_ydata(), expected, rtol=1e-4, atol=1e-6)
+    # Standard deviations stand beside those of the posteriors, 0.05 and 0.1, where they are near.
+    assert [line.get_xdata()[0] for line in stddevs.lines[4:]] == pytest.approx([*spreads, 0.08], rel=1e-5)
+
+
+def test_a_narrow_prior_does_not_hide_the_posteriors():
+    model = keras.Sequential([keras.Input((40,)), layers.DenseFlipout(30, prior=priors.ScaleMixture(1.0, 1e-4))])
+    means, _ = rendered(plots.weight_posteriors(model)).axes
+    assert means.lines[1].get_ydata().max() > 100 * means.get_ylim()[1]
+    assert means.get_ylim()[1] < 2 * means.lines[0].get_ydata().max()
+
+
+def test_priors_that_differ_from_weight_to_weight_are_left_out():
+    class Of(priors.Prior):
+        def log_prob(self, weights):
+            return -keras.ops.square(weights - np.arange(3.0, dtype="float32"))
+
+        def distribution(self, shape=()):
+            raise NotImplementedError
+
+    model = keras.Sequential([keras.Input((4,)), layers.DenseFlipout(3, prior=Of(), name="hidden")])
+    assert texts(plots.weight_posteriors(model).legends[0]) == ["hidden"]
+
+
+@pytest.mark.parametrize("spread", [1e-7, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 1e-2])
+def test_the_labels_of_ticks_do_not_overlap_however_alike_the_standard_deviations(spread):
+    model = small_model()
+    for layer, name in ((0, "kernel"), (0, "bias"), (1, "weights")):
+        shape = model.layers[layer].random_weights[name][0].read().mean.shape
+        assign(model.layers[layer], name, rng.normal(0, 0.3, shape), 0.05 + spread * rng.normal(size=shape).clip(-3, 3))
+    for axes in rendered(plots.weight_posteriors(model)).axes:
+        left, right = axes.get_xlim()
+        shown = [tick.label1 for tick in axes.xaxis.get_major_ticks() if left <= tick.get_loc() <= right]
+        boxes = [label.get_window_extent() for label in shown]
+        assert len(boxes) >= 2
+        assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
 
 
 def test_a_model_without_gaussian_posterior_gets_one_clear_error():
@@ -387,12 +455,39 @@ def as_history():
 def test_training_curves_are_the_history(make_history, epochs):
     figure = rendered(plots.training_curves(make_history()))
     for axes, name in zip(figure.axes, PANELS, strict=True):
+        if name == "nll":
+            continue  # beside the other half of the loss, below
         expected = [HISTORY[column] for column in (name, f"val_{name}") if column in HISTORY]
         for line, values in zip(axes.lines, expected, strict=True):
             np.testing.assert_array_equal(line.get_xdata(), epochs)
             np.testing.assert_array_equal(line.get_ydata(), values)
         assert texts(axes.get_legend()) == ["training", "validation"][: len(expected)]
         assert axes.get_xlabel() == "Epoch"
+
+
+@pytest.mark.parametrize("make", [dict, pd.DataFrame])
+def test_both_halves_of_the_loss_stand_on_one_axis(make):
+    halves = {"val_nll": [2.2, 1.6, 1.0], "kl_share": [0.3, 0.2, 0.1], "val_kl_share": [0.3, 0.2, 0.1]}
+    figure = rendered(plots.training_curves(make({**HISTORY, **halves})))
+    assert titles(figure)[:3] == [
+        "Loss, nll + kl_weight · kl",
+        "Halves of the loss, nll and kl_weight · kl",
+        "KL divergence, kl",
+    ]
+    axes = figure.axes[1]
+    found = dict(zip(texts(axes.get_legend()), (line.get_ydata() for line in axes.lines), strict=True))
+    assert list(found) == ["training, nll", "training, KL term", "validation, nll", "validation, KL term"]
+    np.testing.assert_allclose(found["training, nll"], [2.0, 1.5, 0.8])
+    np.testing.assert_allclose(found["training, KL term"], [1.0, 0.5, 0.2])
+    np.testing.assert_allclose(found["validation, nll"], [2.2, 1.6, 1.0])
+    np.testing.assert_allclose(found["validation, KL term"], [0.9, 0.5, 0.1])
+
+
+def test_a_half_without_the_loss_stands_alone():
+    history = {"nll": [2.0, 1.0], "val_loss": [3.0, 2.0]}
+    figure = rendered(plots.training_curves(history))
+    assert titles(figure) == ["Loss, nll + kl_weight · kl", "Negative log-likelihood, nll"]
+    assert texts(figure.axes[1].get_legend()) == ["training"]
 
 
 def test_training_curves_name_their_units():

@@ -183,11 +183,10 @@ def test_a_standard_deviation_of_zero_can_be_assigned():
 
 def test_the_distribution_is_tfp_s_normal():
     weights, mean, stddev = random_weights((4, 3))
-    with needs_tfp():
-        distribution = weights.distribution()
-        assert type(distribution).__name__ == "Normal"
-        np.testing.assert_allclose(numpy(distribution.mean()), mean)
-        np.testing.assert_allclose(numpy(distribution.stddev()), stddev)
+    distribution = weights.distribution()
+    assert type(distribution).__name__ == "Normal"
+    np.testing.assert_allclose(numpy(distribution.mean()), mean)
+    np.testing.assert_allclose(numpy(distribution.stddev()), stddev)
 
 
 def test_softplus_of_its_inverse_is_the_identity():
@@ -266,18 +265,16 @@ def test_functions_are_asked_for_distributions_over_kernel_and_bias_together():
         asked.append((kernel_size, bias_size, dtype))
         return fixed_normals(kernel_size, bias_size, dtype)
 
-    with needs_tfp():
-        for use_bias in (True, False):
-            layers.DenseVariational(2, ask, ask, use_bias=use_bias).build((None, 3))
-        assert asked == [(6, 2, "float32")] * 2 + [(6, 0, "float32")] * 2
+    for use_bias in (True, False):
+        layers.DenseVariational(2, ask, ask, use_bias=use_bias).build((None, 3))
+    assert asked == [(6, 2, "float32")] * 2 + [(6, 0, "float32")] * 2
 
 
 def test_variables_of_functions_are_tracked_once():
-    with needs_tfp():
-        assert len(dense(fixed_normals).trainable_variables) == 2
-        both = dense(trained_normals)
-        assert len(both.trainable_variables) == 4
-        assert {tuple(variable.shape) for variable in both.trainable_variables} == {(8,)}
+    assert len(dense(fixed_normals).trainable_variables) == 2
+    both = dense(trained_normals)
+    assert len(both.trainable_variables) == 4
+    assert {tuple(variable.shape) for variable in both.trainable_variables} == {(8,)}
 
 
 def test_the_exact_divergence_of_functions_equals_tfp():

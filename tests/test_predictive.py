@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
-from backend import TENSORFLOW, needs_tfp
+from backend import TENSORFLOW
 
 import tfp_bnn as bnn
 from tfp_bnn import layers, likelihoods
@@ -108,8 +108,7 @@ def test_the_variance_is_that_of_the_mixture(scale):
         predictive.epistemic_stddev() ** 2 + predictive.aleatoric_stddev() ** 2, variance, rtol=1e-5
     )
     np.testing.assert_allclose(predictive.epistemic_stddev(), loc.std(axis=0), rtol=1e-5)
-    with needs_tfp():
-        np.testing.assert_allclose(numpy(predictive.distribution().variance()), variance, rtol=1e-5)
+    np.testing.assert_allclose(numpy(predictive.distribution().variance()), variance, rtol=1e-5)
 
 
 @pytest.mark.parametrize("targets", [(5,), (5, 1)])
@@ -119,17 +118,15 @@ def test_the_density_of_targets_is_that_of_the_mixture(targets):
     density = scipy.stats.norm.pdf(y[:, np.newaxis], loc.astype("float64"), 0.5).mean(axis=0)[:, 0]
     predictive = bnn.Predictive(loc, NORMAL)
     np.testing.assert_allclose(predictive.log_prob(y.reshape(targets)), np.log(density), rtol=1e-5)
-    with needs_tfp():
-        log_prob = predictive.distribution().log_prob(y.reshape(5, 1).astype("float32"))
-        np.testing.assert_allclose(numpy(log_prob), np.log(density), rtol=1e-5)
+    log_prob = predictive.distribution().log_prob(y.reshape(5, 1).astype("float32"))
+    np.testing.assert_allclose(numpy(log_prob), np.log(density), rtol=1e-5)
 
 
 def test_the_distribution_of_classes_has_the_mean_probabilities():
     predictive = bnn.Predictive(LOGITS, CATEGORICAL)
-    with needs_tfp():
-        distribution = predictive.distribution()
-        np.testing.assert_allclose(numpy(distribution.log_prob(LABELS)), predictive.log_prob(LABELS), rtol=1e-5)
-        np.testing.assert_allclose(numpy(distribution.entropy()), predictive.entropy(), rtol=1e-5)
+    distribution = predictive.distribution()
+    np.testing.assert_allclose(numpy(distribution.log_prob(LABELS)), predictive.log_prob(LABELS), rtol=1e-5)
+    np.testing.assert_allclose(numpy(distribution.entropy()), predictive.entropy(), rtol=1e-5)
 
 
 def test_a_mixture_of_normals_has_no_entropy_but_its_parts_do():

@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 import scipy.stats
 import tensorflow_probability as tfp
-from backend import TENSORFLOW, needs_tfp
+from backend import TENSORFLOW
 
 from tfp_bnn import priors
 
@@ -68,11 +68,10 @@ def test_the_normal_density_equals_tfp(scale, loc):
 
 
 def test_the_normal_gives_its_distribution():
-    with needs_tfp():
-        distribution = priors.Normal(0.5, 2.0).distribution((3, 4))
-        assert tuple(distribution.batch_shape) == (3, 4)
-        np.testing.assert_allclose(numpy(distribution.mean()), np.full((3, 4), 2.0))
-        np.testing.assert_allclose(numpy(distribution.stddev()), np.full((3, 4), 0.5))
+    distribution = priors.Normal(0.5, 2.0).distribution((3, 4))
+    assert tuple(distribution.batch_shape) == (3, 4)
+    np.testing.assert_allclose(numpy(distribution.mean()), np.full((3, 4), 2.0))
+    np.testing.assert_allclose(numpy(distribution.stddev()), np.full((3, 4), 0.5))
 
 
 # The density of mixtures
@@ -131,12 +130,19 @@ def test_the_mixture_gives_its_distribution(mixture):
     weights = np.broadcast_to(WEIGHTS, (2, len(WEIGHTS)))
     for trainable in (False, True):
         prior = priors.ScaleMixture(*mixture, trainable=trainable)
-        with needs_tfp():
-            distribution = prior.distribution(weights.shape)
-            assert tuple(distribution.batch_shape) == weights.shape
-            log_prob = distribution.log_prob(keras.ops.convert_to_tensor(weights))
-            expected = scipy.special.logsumexp(log_components(weights, mixture), axis=0)
-            np.testing.assert_allclose(numpy(log_prob), expected, rtol=1e-5, atol=1e-5)
+        distribution = prior.distribution(weights.shape)
+        assert tuple(distribution.batch_shape) == weights.shape
+        log_prob = distribution.log_prob(keras.ops.convert_to_tensor(weights))
+        expected = scipy.special.logsumexp(log_components(weights, mixture), axis=0)
+        np.testing.assert_allclose(numpy(log_prob), expected, rtol=1e-5, atol=1e-5)
+
+
+@mixtures
+@pytest.mark.parametrize("trainable", [False, True])
+def test_a_prior_knows_its_standard_deviation(mixture, trainable):
+    prior = priors.ScaleMixture(*mixture, trainable=trainable)
+    assert float(prior.stddev()) == pytest.approx(float(numpy(prior.distribution().stddev())), rel=1e-5)
+    assert float(priors.Normal(0.3, 1.0).stddev()) == pytest.approx(0.3)
 
 
 # What is learned

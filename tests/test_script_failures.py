@@ -119,7 +119,7 @@ def test_a_diverged_training_gets_one_clear_error_and_leaves_the_last_model(kill
 
 def test_weights_that_diverged_do_not_replace_a_good_model(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
-    reporting = importlib.import_module("reporting")
+    reporting = importlib.import_module("common.reporting")
     model = keras.Sequential([keras.Input((2,)), bnn.layers.DenseFlipout(1)])
     reporting.save_model(model, tmp_path)
     before = contents(tmp_path)
@@ -154,7 +154,7 @@ def run_here(monkeypatch):
         monkeypatch.syspath_prepend(SCRIPTS)
         monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
-            importlib.import_module("reporting").exit_on_error(importlib.import_module(script).main)
+            importlib.import_module("common.reporting").exit_on_error(importlib.import_module(script).main)
         return stop.value.code
 
     return run_script

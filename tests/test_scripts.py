@@ -44,6 +44,8 @@ def test_training_leaves_a_model_figures_and_pictures(trained):
     assert {"loss", "nll", "kl", "val_loss", "val_nll", "val_kl"} <= set(header.split(","))
     assert len(rows) == 2
     assert "devices:" in result.stderr
+    lines = [line.split(" - ")[0].strip() for line in result.stdout.splitlines() if "/31 - " in line]
+    assert lines == ["31/31", "9/31"]
 
 
 @pytest.mark.parametrize(("arguments", "steps"), [((), 100), (("--epochs", "2"), 2 * 8), (("--epochs", "99"), 100)])

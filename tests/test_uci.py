@@ -102,7 +102,7 @@ def test_a_resumed_run_trains_what_is_missing_as_the_first_one_did_and_nothing_e
 
 
 def test_figures_of_other_arguments_are_not_mixed_in(finished):
-    import reporting
+    from common import reporting
 
     directory, _ = finished
     arguments = ("--data-dir", directory, *BRIEF, "--output-dir", directory / "out", "--batch-size", 7)
@@ -121,7 +121,7 @@ def test_figures_of_other_arguments_are_not_mixed_in(finished):
     ],
 )
 def test_missing_data_and_bad_arguments_are_one_line_before_any_work(arguments, message, tmp_path):
-    import reporting
+    from common import reporting
 
     with pytest.raises(reporting.ScriptError, match=re.escape(message)):
         run(*arguments, "--output-dir", tmp_path / "new")
@@ -129,8 +129,8 @@ def test_missing_data_and_bad_arguments_are_one_line_before_any_work(arguments, 
 
 
 def test_a_file_without_the_arrays_is_one_clear_error(tmp_path):
-    import reporting
-    import uci_data
+    from common import reporting
+    from data import uci_data
 
     (tmp_path / "uci").mkdir()
     np.savez(tmp_path / "uci" / "wine.npz", x=np.zeros((3, 2)))
@@ -139,7 +139,7 @@ def test_a_file_without_the_arrays_is_one_clear_error(tmp_path):
 
 
 def test_training_rows_alone_standardise_and_validation_rows_are_none_of_the_test(tmp_path):
-    import uci_data
+    from data import uci_data
 
     arrays = write_data(tmp_path)
     data = uci_data.load("yacht", str(tmp_path))
@@ -162,7 +162,7 @@ def test_training_rows_alone_standardise_and_validation_rows_are_none_of_the_tes
 
 def test_a_set_takes_the_likelihood_and_the_dropout_rate_that_are_best_on_validation_rows(tmp_path, monkeypatch):
     import uci
-    import uci_data
+    from data import uci_data
 
     write_data(tmp_path)
     data, tried = uci_data.load("yacht", str(tmp_path)), []
@@ -185,7 +185,7 @@ def test_a_set_takes_the_likelihood_and_the_dropout_rate_that_are_best_on_valida
 
 def test_dropout_drops_other_units_in_each_draw_and_row(tmp_path, monkeypatch):
     import uci
-    import uci_data
+    from data import uci_data
 
     write_data(tmp_path)
     split = uci_data.load("yacht", str(tmp_path)).split(0)
@@ -198,7 +198,7 @@ def test_dropout_drops_other_units_in_each_draw_and_row(tmp_path, monkeypatch):
 
 
 def test_figures_of_a_known_mixture_are_those_of_its_formulas():
-    import uci_learning
+    from learning import uci_learning
 
     rng = np.random.default_rng(0)
     loc, scale = rng.normal(size=(7, 5, 1)), rng.uniform(0.3, 2, size=(7, 5, 1))
@@ -217,7 +217,7 @@ def test_figures_of_a_known_mixture_are_those_of_its_formulas():
 
 
 def test_noise_that_may_not_vary_yet_is_the_same_everywhere():
-    import uci_learning
+    from learning import uci_learning
 
     layer = uci_learning.VaryingNoise()
     outputs = np.array([[1.0, 2.0], [3.0, 5.0]], "float32")
@@ -240,7 +240,7 @@ def test_one_method_alone_can_be_drawn():
 
 def test_a_choice_whose_training_diverged_is_not_taken(tmp_path, monkeypatch):
     import uci
-    import uci_data
+    from data import uci_data
 
     write_data(tmp_path)
     data, found = uci_data.load("yacht", str(tmp_path)), iter([np.nan, -1.0, -1.0, -2.0, -2.0, -2.0])
@@ -250,7 +250,7 @@ def test_a_choice_whose_training_diverged_is_not_taken(tmp_path, monkeypatch):
 
 
 def test_that_every_training_diverged_is_said(tmp_path):
-    import reporting
+    from common import reporting
 
     write_data(tmp_path)
     brief = [word if word != 0.02 else 1e30 for word in BRIEF]

@@ -8,8 +8,8 @@ import tfp_bnn as bnn
 
 sys.path.insert(0, str(SCRIPTS))
 
-import reporting
 import train_lenet5
+from common import reporting
 
 bnn.models.lenet5 = quick_network
 reporting.exit_on_error(train_lenet5.main)

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import divergences
+from tfp_bnn import _tfp, divergences
 from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
 from tfp_bnn.priors import Prior
@@ -97,4 +97,4 @@ def _tfp_divergence(posterior: DistributionWeights, prior: DistributionPrior) ->
 
 def _today(source: Any) -> Any:
     # TFP's own callables take the layer's inputs and do not use them; weights that are held still have none.
-    return source(None) if callable(source) else source
+    return _tfp.check_trains(source(None) if callable(source) else source)

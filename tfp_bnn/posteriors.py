@@ -116,7 +116,7 @@ class NormalWeights(WeightPosterior):
 
     def distribution(self) -> Any:
         """Returns `tfd.Normal(mean, stddev)`."""
-        return _tfp.distributions().Normal(self.mean, self.stddev)
+        return _tfp.distributions(self.mean, self.stddev).Normal(self.mean, self.stddev)
 
 
 class NormalVariables(PosteriorVariables):

@@ -48,6 +48,10 @@ class Prior(keras.layers.Layer, abc.ABC):
     def distribution(self, shape: Sequence[int] = ()) -> Any:
         """Returns the prior of a tensor of weights as a TFP distribution of batch shape `shape`, as it is today."""
 
+    def stddev(self) -> Tensor | None:
+        """Returns the standard deviation of each weight, as it is today, a scalar; None if weights differ in theirs."""
+        return None
+
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
         return {"name": self.name}
@@ -88,8 +92,12 @@ class Normal(Prior):
 
     def distribution(self, shape: Sequence[int] = ()) -> Any:
         """Returns `tfd.Normal(loc, scale)` of batch shape `shape`."""
-        tfd = _tfp.distributions()
-        return tfd.Normal(keras.ops.full(shape, self.loc), keras.ops.full(shape, self.scale))
+        loc, scale = keras.ops.full(shape, self.loc), keras.ops.full(shape, self.scale)
+        return _tfp.distributions(loc, scale).Normal(loc, scale)
+
+    def stddev(self) -> Tensor:
+        """Returns the scale."""
+        return keras.ops.convert_to_tensor(self.scale)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
@@ -196,11 +204,16 @@ class ScaleMixture(Prior):
 
     def distribution(self, shape: Sequence[int] = ()) -> Any:
         """Returns the two-component `tfd.MixtureSameFamily` of batch shape `shape`."""
-        tfd = _tfp.distributions()
         ops = keras.ops
         spread = ops.broadcast_to(ops.stack([self.sigma_1, self.sigma_2]), (*shape, 2))
         share = ops.broadcast_to(ops.stack([self.pi, 1 - self.pi]), (*shape, 2))
+        tfd = _tfp.distributions(spread, share)
         return tfd.MixtureSameFamily(tfd.Categorical(probs=share), tfd.Normal(ops.zeros_like(spread), spread))
+
+    def stddev(self) -> Tensor:
+        """Returns `sqrt(pi sigma_1^2 + (1 - pi) sigma_2^2)`, with today's values."""
+        ops = keras.ops
+        return ops.sqrt(self.pi * ops.square(self.sigma_1) + (1 - self.pi) * ops.square(self.sigma_2))
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""

@@ -1,11 +1,11 @@
 """Targets that are 0 or 1."""
 
 import math
+from types import ModuleType
 from typing import Any
 
 import keras
 
-from tfp_bnn import _tfp
 from tfp_bnn.likelihoods.independent import IndependentLikelihood
 
 Tensor = Any
@@ -95,5 +95,5 @@ class Bernoulli(IndependentLikelihood):
         entropy = -rarer * ops.log(ops.maximum(rarer, 1e-37)) - (1 - rarer) * ops.log1p(-rarer)
         return ops.squeeze(entropy, axis=-1)
 
-    def _distributions(self, logits: Tensor) -> Any:
-        return _tfp.distributions().Bernoulli(logits=logits)
+    def _distributions(self, tfd: ModuleType, logits: Tensor) -> Any:
+        return tfd.Bernoulli(logits=logits)

@@ -91,8 +91,9 @@ class Categorical(Likelihood):
 
     def distribution(self, outputs: Tensor) -> Any:
         """Returns `tfd.Categorical(logits=outputs)`."""
-        return _tfp.distributions().Categorical(logits=outputs)
+        return _tfp.distributions(outputs).Categorical(logits=outputs)
 
     def predictive_distribution(self, draws: Tensor) -> Any:
         """Returns a `tfd.Categorical` with the mean probabilities."""
-        return _tfp.distributions().Categorical(probs=keras.ops.mean(self.mean(draws), axis=0))
+        probs = keras.ops.mean(self.mean(draws), axis=0)
+        return _tfp.distributions(probs).Categorical(probs=probs)

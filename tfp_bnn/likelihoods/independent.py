@@ -2,6 +2,7 @@
 
 import abc
 import math
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -38,8 +39,8 @@ class IndependentLikelihood(Likelihood):
         """Returns the log-density, or of counts the log-probability, of each target, [..., n, targets]."""
 
     @abc.abstractmethod
-    def _distributions(self, *parameters: Tensor) -> Any:
-        """Returns the TFP distribution of each target; its batch shape is [..., n, targets]."""
+    def _distributions(self, tfd: ModuleType, *parameters: Tensor) -> Any:
+        """Returns the distribution of TFP's `tfd` of each target; its batch shape is [..., n, targets]."""
 
     def _allowed(self, y: Tensor) -> Tensor:
         """Returns where a target can be had. Operators alone, so that it takes arrays and tensors."""
@@ -104,14 +105,15 @@ class IndependentLikelihood(Likelihood):
 
     def distribution(self, outputs: Tensor) -> Any:
         """Returns the distributions of the targets' dimensions as one `tfd.Independent`."""
-        distributions = self._distributions(*self._parameters(outputs))
-        return _tfp.distributions().Independent(distributions, reinterpreted_batch_ndims=1)
+        parameters = self._parameters(outputs)
+        tfd = _tfp.distributions(*parameters)
+        return tfd.Independent(self._distributions(tfd, *parameters), reinterpreted_batch_ndims=1)
 
     def predictive_distribution(self, draws: Tensor) -> Any:
         """Returns the equal mixture of the draws' distributions as a `tfd.MixtureSameFamily`."""
-        tfd = _tfp.distributions()
         draws = keras.ops.swapaxes(draws, 0, 1)
         logits = keras.ops.zeros(draws.shape[:2], draws.dtype)
+        tfd = _tfp.distributions(draws)
         return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), self.distribution(draws))
 
 

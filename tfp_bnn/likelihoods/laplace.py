@@ -1,11 +1,11 @@
 """Real targets with heavier tails than Gaussian ones."""
 
 import math
+from types import ModuleType
 from typing import Any
 
 import keras
 
-from tfp_bnn import _tfp
 from tfp_bnn.likelihoods.location_scale import LocationScale
 
 Tensor = Any
@@ -45,5 +45,5 @@ class Laplace(LocationScale):
     def _log_kernel(self, z: Tensor) -> Tensor:
         return -keras.ops.abs(z)
 
-    def _distributions(self, loc: Tensor, scale: Tensor) -> Any:
-        return _tfp.distributions().Laplace(loc, scale)
+    def _distributions(self, tfd: ModuleType, loc: Tensor, scale: Tensor) -> Any:
+        return tfd.Laplace(loc, scale)

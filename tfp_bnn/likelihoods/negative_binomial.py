@@ -1,11 +1,11 @@
 """Counts that vary more than independent events do."""
 
 import math
+from types import ModuleType
 from typing import Any
 
 import keras
 
-from tfp_bnn import _tfp
 from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.counts import CountLikelihood
 from tfp_bnn.likelihoods.independent import positive
@@ -75,6 +75,6 @@ class NegativeBinomial(CountLikelihood):
         mean = keras.ops.exp(log_mean)
         return mean * (1 + mean / concentration)
 
-    def _distributions(self, log_mean: Tensor, concentration: Tensor) -> Any:
+    def _distributions(self, tfd: ModuleType, log_mean: Tensor, concentration: Tensor) -> Any:
         logits = log_mean - keras.ops.log(concentration)
-        return _tfp.distributions().NegativeBinomial(total_count=concentration, logits=logits)
+        return tfd.NegativeBinomial(total_count=concentration, logits=logits)

@@ -1,10 +1,10 @@
 """Real targets with Gaussian noise."""
 
+from types import ModuleType
 from typing import Any
 
 import keras
 
-from tfp_bnn import _tfp
 from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.location_scale import LocationScale
 
@@ -42,5 +42,5 @@ class Normal(LocationScale):
     def _log_kernel(self, z: Tensor) -> Tensor:
         return -0.5 * keras.ops.square(z)
 
-    def _distributions(self, loc: Tensor, scale: Tensor) -> Any:
-        return _tfp.distributions().Normal(loc, scale)
+    def _distributions(self, tfd: ModuleType, loc: Tensor, scale: Tensor) -> Any:
+        return tfd.Normal(loc, scale)

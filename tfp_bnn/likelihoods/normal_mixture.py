@@ -1,10 +1,10 @@
 """Real targets that may lie in one of several places."""
 
+from types import ModuleType
 from typing import Any
 
 import keras
 
-from tfp_bnn import _tfp
 from tfp_bnn.checks import check_count
 from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.independent import IndependentLikelihood, positive
@@ -81,8 +81,7 @@ class NormalMixture(IndependentLikelihood):
         mean = ops.sum(weights * locs, axis=-1, keepdims=True)
         return ops.sum(weights * (ops.square(scales) + ops.square(locs - mean)), axis=-1)
 
-    def _distributions(self, log_weights: Tensor, locs: Tensor, scales: Tensor) -> Any:
-        tfd = _tfp.distributions()
+    def _distributions(self, tfd: ModuleType, log_weights: Tensor, locs: Tensor, scales: Tensor) -> Any:
         return tfd.MixtureSameFamily(tfd.Categorical(logits=log_weights), tfd.Normal(locs, scales))
 
     def get_config(self) -> dict[str, Any]:

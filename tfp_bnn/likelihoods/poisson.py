@@ -1,11 +1,11 @@
 """Counts of what happens independently."""
 
 import math
+from types import ModuleType
 from typing import Any
 
 import keras
 
-from tfp_bnn import _tfp
 from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.counts import CountLikelihood
 from tfp_bnn.stirling import stirling_remainder
@@ -54,5 +54,5 @@ class Poisson(CountLikelihood):
         """Returns the rate."""
         return keras.ops.exp(outputs)
 
-    def _distributions(self, log_rate: Tensor) -> Any:
-        return _tfp.distributions().Poisson(log_rate=log_rate)
+    def _distributions(self, tfd: ModuleType, log_rate: Tensor) -> Any:
+        return tfd.Poisson(log_rate=log_rate)

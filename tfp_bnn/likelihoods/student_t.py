@@ -1,12 +1,12 @@
 """Real targets with outliers."""
 
 import math
+from types import ModuleType
 from typing import Any
 
 import keras
 import scipy.special
 
-from tfp_bnn import _tfp
 from tfp_bnn.likelihoods.location_scale import LocationScale
 
 Tensor = Any
@@ -70,8 +70,8 @@ class StudentT(LocationScale):
         log_near = ops.log1p(ops.square(ops.where(far, 0.0, u)))
         return -0.5 * (self.df + 1) * ops.where(far, log_far, log_near)
 
-    def _distributions(self, loc: Tensor, scale: Tensor) -> Any:
-        return _tfp.distributions().StudentT(self.df, loc, scale)
+    def _distributions(self, tfd: ModuleType, loc: Tensor, scale: Tensor) -> Any:
+        return tfd.StudentT(self.df, loc, scale)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from tfp_bnn.plots.style import BLUE, ORANGE, panels, themed
 
-_TRAINING_PANELS = {
+_SETS = (("", "training", BLUE), ("val_", "validation", ORANGE))
+_PANELS = {
     "loss": ("Loss, nll + kl_weight · kl", "Nats an example"),
     "nll": ("Negative log-likelihood, nll", "Nats an example"),
     "kl": ("KL divergence, kl", "Nats, whole network"),
@@ -22,11 +23,15 @@ _TRAINING_PANELS = {
     "mse": ("Mean squared error", "Squared units of the target"),
     "mean_squared_error": ("Mean squared error", "Squared units of the target"),
 }
+_HALVES = "Halves of the loss, nll and kl_weight · kl"
 
 
 @themed
 def training_curves(history: keras.callbacks.History | Mapping[str, Sequence[float]] | pd.DataFrame) -> Figure:
     """Draws how loss, nll, kl, accuracy and mean squared error went in training, and in validation where they are.
+
+    Where a history has both loss and nll, both halves of the loss stand on one axis: nll, and what the loss has beside
+    it, the KL term as it counts. Where that is the greater one, the network learns the prior rather than the data.
 
     Args:
         history: what `fit` returned, its `history`, or the table that `keras.callbacks.CSVLogger` wrote, as
@@ -45,10 +50,10 @@ def training_curves(history: keras.callbacks.History | Mapping[str, Sequence[flo
     ['Loss, nll + kl_weight · kl', 'Accuracy']
     """
     table = _history_table(history).dropna(axis="columns", how="all")
-    names = [name for name in _TRAINING_PANELS if name in table or f"val_{name}" in table]
+    names = [name for name in _PANELS if name in table or f"val_{name}" in table]
     if not names:
         raise ValueError(
-            f"There is nothing to draw: `history` must have values of one of {', '.join(_TRAINING_PANELS)}. "
+            f"There is nothing to draw: `history` must have values of one of {', '.join(_PANELS)}. "
             f"Received: values of {', '.join(map(str, table)) or 'nothing'}"
         )
     columns = 2 if len(names) == 4 else min(len(names), 3)
@@ -79,14 +84,22 @@ def _history_table(history: Any) -> pd.DataFrame:
 
 
 def _draw_training(axes: Axes, table: pd.DataFrame, name: str) -> None:
-    marker = "o" if len(table) <= 30 else None
-    for column, label, color in ((name, "training", BLUE), (f"val_{name}", "validation", ORANGE)):
-        if column in table:
-            series = table[column].dropna()  # Not every epoch need have a validation.
-            axes.plot(series.index, series, color=color, label=label, marker=marker, ms=4)
-    title, unit = _TRAINING_PANELS[name]
+    title, unit = _PANELS[name]
+    for prefix, label, color in _SETS:
+        if name == "nll" and {f"{prefix}loss", f"{prefix}nll"} <= set(table):
+            title = _HALVES
+            _draw_curve(axes, table[f"{prefix}nll"], f"{label}, nll", color)
+            _draw_curve(axes, table[f"{prefix}loss"] - table[f"{prefix}nll"], f"{label}, KL term", color, ls="--")
+        elif f"{prefix}{name}" in table:
+            _draw_curve(axes, table[f"{prefix}{name}"], label, color)
     axes.set(title=title, xlabel="Epoch", ylabel=unit)
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, nbins=8))
     if name == "kl":
         axes.yaxis.set_major_formatter(ticker.EngFormatter(sep=""))
     axes.legend()
+
+
+def _draw_curve(axes: Axes, values: pd.Series, label: str, color: str, ls: str = "-") -> None:
+    marker = "o" if len(values) <= 30 else None
+    values = values.dropna()  # Not every epoch need have a validation.
+    axes.plot(values.index, values, color=color, ls=ls, label=label, marker=marker, ms=4)

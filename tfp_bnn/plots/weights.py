@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import seaborn
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -16,8 +17,11 @@ from tfp_bnn import pruning
 from tfp_bnn.layers.variational_layer import VariationalLayer, variational_layers
 from tfp_bnn.plots.style import BLUE, DARK, LINES, ORANGE, panels, themed
 from tfp_bnn.posteriors import NormalWeights
+from tfp_bnn.priors import Prior
 
 _MAX_WEIGHTS = 10_000  # A kernel density takes time in proportion to them, and looks the same with more.
+_NEAR = 2.0  # How far beyond the posteriors' standard deviations those of priors may lie and be shown beside them.
+_PRIOR_DASHES = ("--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 
 
 @themed
@@ -26,6 +30,10 @@ def weight_posteriors(model: keras.Model) -> Figure:
 
     Kernel densities, of at most 10,000 weights a tensor. A vertical line stands for weights that are all equal, as
     standard deviations are before training. Layers whose posterior is not Gaussian are left out.
+
+    Dark lines are the priors: their density beside the means, and their standard deviation beside those of the
+    posteriors, where it is near. Means that gather at the prior's, with its standard deviation, have learned nothing
+    from the data. Priors that are not the same for all weights of a layer are left out.
 
     Args:
         model: a model with Bayesian layers, built.
@@ -44,19 +52,20 @@ def weight_posteriors(model: keras.Model) -> Figure:
     ['Posterior means', 'Posterior standard deviations']
     """
     # Not a dict: layers of nested models may share a name.
-    posteriors = list(_normal_posteriors(model))
-    if not posteriors:
+    tensors = list(_normal_tensors(model))
+    if not tensors:
         raise ValueError(
             "There is nothing to draw: no Bayesian layer of the model is built and has a Gaussian posterior. "
             f"Received: model={model!r}"
         )
     figure, (means, stddevs) = panels(1, 2, (10, 4))
-    _draw_densities(means, [_values(name, posterior.mean) for name, posterior in posteriors])
-    _draw_densities(stddevs, [_values(name, posterior.stddev) for name, posterior in posteriors], least=0)
+    _draw_densities(means, [_values(name, posterior.mean) for name, posterior, _ in tensors])
+    _draw_densities(stddevs, [_values(name, posterior.stddev) for name, posterior, _ in tensors], least=0)
+    priors = _draw_priors(means, stddevs, [(name, prior) for name, _, prior in tensors])
     means.set(title="Posterior means", xlabel="Mean (units of the weights)", ylabel="Density")
     stddevs.set(title="Posterior standard deviations", xlabel="Standard deviation (units of the weights)", ylabel="")
-    curves = [Line2D([], [], **line, label=name) for line, (name, _) in zip(itertools.cycle(LINES), posteriors)]
-    figure.legend(handles=curves, loc="outside right upper", title="Layer")
+    curves = [Line2D([], [], **line, label=name) for line, (name, *_) in zip(itertools.cycle(LINES), tensors)]
+    figure.legend(handles=[*curves, *priors], loc="outside right upper", title="Layer")
     return figure
 
 
@@ -205,12 +214,12 @@ def _mean_and_stddev(posterior: Any, index: tuple[int, ...]) -> tuple[float, flo
     return mean, stddev
 
 
-def _normal_posteriors(model: keras.Model) -> Iterator[tuple[str, NormalWeights]]:
+def _normal_tensors(model: keras.Model) -> Iterator[tuple[str, NormalWeights, Prior]]:
     for layer in variational_layers(model):
-        for weights, (variables, _) in layer.random_weights.items():
+        for weights, (variables, prior) in layer.random_weights.items():
             posterior = variables.read()
             if isinstance(posterior, NormalWeights):
-                yield f"{layer.name}/bias" if weights == "bias" else layer.name, posterior
+                yield f"{layer.name}/bias" if weights == "bias" else layer.name, posterior, prior
 
 
 def _values(name: str, tensor: Any) -> np.ndarray:
@@ -240,3 +249,35 @@ def _draw_densities(axes: Axes, tensors: Sequence[np.ndarray], least: float | No
         axes.plot([values[0]] * 2, [0, 1], transform=axes.get_xaxis_transform(), lw=2.5, **{**style, "ls": dashes})
     if all(equal):
         axes.set_yticks([])
+    # Standard deviations that hardly differ have long labels, which must not meet.
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+
+
+def _draw_priors(means: Axes, stddevs: Axes, named: Sequence[tuple[str, Prior]]) -> list[Line2D]:
+    """Draws each prior that differs from the others once; returns a line of each for the legend."""
+    (left, right), top = means.get_xlim(), means.get_ylim()[1]
+    widest = _NEAR * stddevs.get_xlim()[1]
+    at = np.linspace(left, right, 2001, dtype="float32")
+    handles = []
+    for (spread, density), names in _distinct(named, at).items():
+        style = {"color": DARK, "ls": _PRIOR_DASHES[len(handles) % len(_PRIOR_DASHES)], "lw": 1.2}
+        means.plot(at, np.frombuffer(density), **style)
+        if spread <= widest:
+            stddevs.axvline(spread, **style)
+        of = f" of {names[0]}" + (f" and {len(names) - 1} more" if names[1:] else "") if len(names) < len(named) else ""
+        handles.append(Line2D([], [], **style, label=f"Prior{of}, stddev {spread:.2g}"))
+    # A prior may have a spike far higher than the densities.
+    means.set(xlim=(left, right), ylim=(0, top))
+    return handles
+
+
+def _distinct(named: Sequence[tuple[str, Prior]], at: np.ndarray) -> dict[tuple[float, bytes], list[str]]:
+    """Returns standard deviation and density, at some weights, of the priors, and the tensors that have each."""
+    found: dict[tuple[float, bytes], list[str]] = {}
+    for name, prior in named:
+        spread = prior.stddev()
+        if spread is not None:
+            log_density = keras.ops.convert_to_numpy(prior.log_prob(keras.ops.convert_to_tensor(at)))
+            density = np.exp(log_density.astype("float64"))
+            found.setdefault((float(spread), density.tobytes()), []).append(name)
+    return found

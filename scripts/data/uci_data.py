@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from reporting import ScriptError
+from common.reporting import ScriptError
 
 import tfp_bnn as bnn
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-import reporting
 import seaborn
+from common import reporting
 from matplotlib.figure import Figure
 
 import tfp_bnn as bnn

@@ -11,10 +11,10 @@ from typing import Any
 
 import keras
 import pandas as pd
-import reporting
-from reporting import ScriptError, log
 
 import tfp_bnn as bnn
+from common import reporting
+from common.reporting import ScriptError, log
 
 
 class InterruptBetweenSteps(keras.callbacks.Callback):
@@ -44,6 +44,14 @@ class InterruptBetweenSteps(keras.callbacks.Callback):
         """Raises the KeyboardInterrupt that was put off."""
         if self._interrupted:
             raise KeyboardInterrupt
+
+
+class StepsDone(keras.callbacks.ProgbarLogger):
+    """Keras's progress line, with the steps that an epoch had: Keras writes all 391/391 if it stopped after 88."""
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Ends the line with the step that was the last."""
+        self.progbar.update(self.seen, list((logs or {}).items()), finalize=True)
 
 
 class Seconds(keras.callbacks.Callback):
@@ -135,7 +143,7 @@ def fit(model: keras.Model, *data: Any, callbacks: Sequence[keras.callbacks.Call
         with InterruptBetweenSteps() as interrupt:
             # A moving bar in a terminal.
             verbose = 1 if sys.stdout.isatty() else 2
-            model.fit(*data, verbose=verbose, callbacks=[*callbacks, interrupt], **arguments)
+            model.fit(*data, verbose=verbose, callbacks=[*callbacks, interrupt, StepsDone()], **arguments)
     except KeyboardInterrupt:
         log.warning("keeping the model as it is")
         finished = False

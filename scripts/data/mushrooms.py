@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from reporting import ScriptError
+from common.reporting import ScriptError
 
 import tfp_bnn as bnn
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-import reporting
 import scipy.ndimage
-from reporting import log
+from common import reporting
+from common.reporting import log
 
 import tfp_bnn as bnn
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 WIDTHS = {"mnist": (400, 800, 1200), "fashion_mnist": (200, 400, 800)}
 SEEDS = (0, 1, 2)
 QUICK_PRESETS = ("gluon-gaussian", "gluon-mixture")

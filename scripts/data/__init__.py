@@ -1,0 +1,1 @@
+"""What the commands learn from beside the data sets of the package."""

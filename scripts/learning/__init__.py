@@ -1,0 +1,1 @@
+"""How the commands learn: networks, agents, recipes and training loops beside those of the package."""
