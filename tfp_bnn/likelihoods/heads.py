@@ -25,12 +25,12 @@ def activation_of(outputs: Tensor) -> str | None:
     """Returns "softmax" or "sigmoid" if one made these outputs, `UNKNOWN` if it is not known which; None otherwise.
 
     Args:
-        outputs: a tensor that a network gave, or a symbolic one, such as `model.output`. Of tensors that JAX traces
+        outputs: a tensor that a network gave, or a symbolic one, such as `model.outputs[0]`. Of tensors that JAX traces
             nothing is known.
 
     Example:
 
-    >>> activation_of(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")]).output)
+    >>> activation_of(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")]).outputs[0])
     'softmax'
     """
     found = _of_symbolic(outputs) if keras.backend.is_keras_tensor(outputs) else _of_graph(outputs)[0]

@@ -31,7 +31,7 @@ class Likelihood(keras.losses.Loss, abc.ABC):
             ValueError: if the targets do not lie beside the outputs, or as `check_outputs` does.
         """
         self.check_outputs(y_pred)
-        return -self.log_prob(y_pred, self.rows_of_targets(y_true, y_pred.shape))
+        return -self.log_prob(y_pred, self.rows_of_targets(y_true, np.shape(y_pred)))
 
     @abc.abstractmethod
     def log_prob(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class Likelihood(keras.losses.Loss, abc.ABC):
         *leading, num_outputs = shape_of_outputs
         targets = self.num_targets(num_outputs)
         # Targets [n] beside outputs [n, 1] would broadcast to [n, n].
-        shape = y.shape if hasattr(y, "shape") else np.shape(y)
+        shape = np.shape(y)
         if _fits(shape, (*leading, targets)):
             return y
         if targets == 1 and _fits(shape, leading):

@@ -69,7 +69,7 @@ class LogitLikelihood(Likelihood):
         """Raises ValueError if the outputs are seen to be probabilities where logits are expected, or are of another.
 
         Args:
-            outputs: a tensor that a network gave, or a symbolic one, such as `model.output`.
+            outputs: a tensor that a network gave, or a symbolic one, such as `model.outputs[0]`.
         """
         self._check_activation(heads.activation_of(outputs))
 
