@@ -64,6 +64,9 @@ class Likelihood(keras.losses.Loss, abc.ABC):
         targets = self.num_targets(num_outputs)
         # Targets [n] beside outputs [n, 1] would broadcast to [n, n].
         shape = np.shape(y)
+        if getattr(shape, "rank", 0) is None:
+            # TensorFlow forgets the rank of targets that come in several; their number still has to be right.
+            return keras.ops.reshape(y, (-1, *leading[1:], targets))
         if _fits(shape, (*leading, targets)):
             return y
         if targets == 1 and _fits(shape, leading):
