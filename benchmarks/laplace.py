@@ -63,10 +63,12 @@ def weighted_by_fisher(jacobians: np.ndarray, outputs: np.ndarray, df: float) ->
     """Returns the rows whose outer products sum to `sum_n J_n^T F_n J_n`, [2 n, weights].
 
     Of Student's t with scale s, the information of loc is `(df + 1) / ((df + 3) s^2)`, that of s
-    `2 df / ((df + 3) s^2)`, and s is softplus of the second output.
+    `2 df / ((df + 3) s^2)`, and s is `(x + sqrt(x^2 + 4)) / 2` of the second output x,
+    but for the least scale.
     """
     raw = outputs[:, 1]
-    scale, slope = np.logaddexp(0, raw), 1 / (1 + np.exp(-raw))
+    scale = np.exp(np.arcsinh(raw / 2))
+    slope = scale / np.sqrt(raw**2 + 4)
     information = np.stack([np.full_like(raw, df + 1), 2 * df * slope**2], axis=1) / ((df + 3) * scale[:, None] ** 2)
     return (jacobians * np.sqrt(information)[..., None]).reshape(-1, jacobians.shape[-1])
 

@@ -39,7 +39,7 @@ def energy(predictive: bnn.Predictive) -> np.ndarray:
 
 
 SCORES: dict[str, Scores] = {
-    "max probability": lambda predictive: 1 - predictive.mean().max(axis=-1),
+    "max probability": lambda predictive: 1 - predictive.class_probabilities().max(axis=-1),
     "entropy": lambda predictive: predictive.entropy(),
     "mutual information": lambda predictive: predictive.mutual_information(),
     "energy": energy,
@@ -110,7 +110,7 @@ def detection(known: bnn.Predictive, unknown: bnn.Predictive) -> dict[str, dict[
 def evaluate(predictions: dict[str, bnn.Predictive], labels: np.ndarray) -> dict[str, Any]:
     """Returns a classifier's quality on the test images, and how it meets the others."""
     known = predictions["test"]
-    probabilities = known.mean()
+    probabilities = known.class_probabilities()
     correct = probabilities.argmax(axis=-1) == labels
     quality = {
         **reporting.quality(known, labels),

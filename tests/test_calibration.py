@@ -91,6 +91,38 @@ def test_bad_arguments_get_one_clear_error(wrong, received):
         bnn.calibrate_cutoff(**{"predictive": predictive, "y": y, **wrong})
 
 
+def test_the_promise_holds_at_the_edge_of_a_yes_or_no_target():
+    # Probabilities of a sigmoid that a softmax of two classes puts on the other side of a cut-off.
+    from tfp_bnn import calibration
+
+    logits = np.log(calibration._CUTOFFS[1:] / (1 - calibration._CUTOFFS[1:])).astype("float32")
+    near = np.unique([np.nextafter(logits, sign * np.float32(np.inf)) for sign in (-1, 1)] + [logits])
+    labels = np.zeros(len(near) * 40, int)
+    labels[::2] = 1
+    hard = np.repeat(near, 40)
+    easy = np.full(4000, 30.0)
+    outputs = np.concatenate([hard, easy]).astype("float32")[np.newaxis, :, np.newaxis]
+    y = np.concatenate([labels, np.ones(4000, int)])
+    predictive = bnn.Predictive(outputs, bnn.likelihoods.Bernoulli())
+    for one in near:
+        alone = (outputs[0, :, 0] == one) | (outputs[0, :, 0] == 30)
+        chosen = bnn.Predictive(outputs[:, alone], bnn.likelihoods.Bernoulli())
+        cutoff = bnn.calibrate_cutoff(chosen, y[alone], risk=0.01)
+        decided = chosen.decide(cutoff=cutoff)
+        assert (decided != y[alone])[decided >= 0].mean() <= 0.01
+    np.testing.assert_array_equal(predictive.to_frame()[["p_0", "p_1"]], predictive.class_probabilities())
+
+
+def test_inputs_that_are_not_numbers_are_refused_by_cutoffs():
+    predictive, labels = overconfident(5000, seed=0)
+    outputs = predictive.outputs.copy()
+    outputs[:, :100] = np.nan
+    broken = bnn.Predictive(outputs, CATEGORICAL)
+    cutoff = bnn.calibrate_cutoff(broken, labels, risk=0.05)
+    assert cutoff == bnn.calibrate_cutoff(broken[100:], labels[100:], risk=0.05)
+    assert (broken.decide(cutoff=cutoff)[:100] == -1).all()
+
+
 # Temperatures
 
 
@@ -122,13 +154,48 @@ def test_the_temperature_is_the_best_for_the_mean_over_draws():
     [
         np.tile([5.0, 0.0], (3, 50, 1)),  # the surer, the better
         np.tile([50.0, 0.0], (3, 50, 1)),  # as good at any temperature
-        np.full((3, 50, 2), np.nan),
     ],
 )
-def test_there_is_no_best_temperature_if_nothing_is_wrong_or_nothing_a_number(outputs):
+def test_there_is_no_best_temperature_if_nothing_is_wrong(outputs):
     predictive = bnn.Predictive(outputs, CATEGORICAL)
     with pytest.raises(ValueError, match=r"No temperature is the best.* Received: 50 inputs, 0 of them"):
         bnn.calibrate_temperature(predictive, np.zeros(50, int))
+
+
+def test_outputs_that_are_not_numbers_have_no_temperature():
+    outputs = np.zeros((3, 50, 2))
+    outputs[1, 7], outputs[2, 7:9] = np.nan, np.inf
+    with pytest.raises(ValueError, match="must be finite. Received: 50 inputs, 2 of them with others"):
+        bnn.calibrate_temperature(bnn.Predictive(outputs, CATEGORICAL), np.zeros(50, int))
+
+
+@pytest.mark.parametrize("factor", [1.0, 100.0, 1e-2])
+def test_the_best_temperature_is_found_beyond_another_valley(factor):
+    # One draw is right and far surer than the other, which is right more often than not.
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=400)
+    signs = 2 * labels - 1
+    often = signs * np.where(rng.random(400) < 0.6, 1, -1)
+    odds = np.stack([0.02 * signs, 20.0 * often])[..., np.newaxis]
+    outputs = factor * np.concatenate([-odds, odds], axis=-1) / 2
+    predictive = bnn.Predictive(outputs, CATEGORICAL)
+
+    def nll(temperature):
+        probabilities = scipy.special.softmax(outputs / temperature, axis=-1).mean(axis=0)
+        return -np.log(probabilities[np.arange(400), labels]).mean()
+
+    best = min(nll(temperature) for temperature in np.geomspace(0.01, 100, 2000))
+    found = nll(bnn.calibrate_temperature(predictive, labels))
+    assert found == pytest.approx(best, rel=1e-4)
+
+
+def test_the_error_says_truthfully_how_many_are_wrong():
+    # Wrong ones are at a tie of certainties, so that no temperature helps.
+    outputs = np.zeros((2, 40, 2))
+    outputs[0, :, 0], outputs[1, :, 1] = 50.0, 49.0
+    labels = np.repeat([0, 1], [30, 10])
+    with pytest.raises(ValueError, match="Received: 40 inputs, 10 of them classified wrongly"):
+        bnn.calibrate_temperature(bnn.Predictive(outputs, CATEGORICAL), labels)
 
 
 def test_draws_at_a_temperature_are_softmaxes_of_divided_logits():

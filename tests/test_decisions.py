@@ -174,3 +174,18 @@ def test_no_more_inputs_are_classified_than_the_share_asked_for(coverage):
     sure = np.linspace(0.5, 0.99, 100)
     decided = predictive_of(np.stack([sure, 1 - sure], axis=1)).decide(coverage=coverage)
     assert (decided >= 0).sum() == round(100 * coverage)
+
+
+@pytest.mark.parametrize("how", [{"coverage": 1}, {"coverage": 0.5}, {"coverage": 0.01}, {"cutoff": 0}, {"entropy": 9}])
+def test_what_is_not_a_number_is_never_sure_and_counts_among_the_inputs(how):
+    sure = np.linspace(0.6, 0.99, 10)
+    outputs = np.array(predictive_of(np.stack([sure, 1 - sure], axis=1)).outputs)
+    outputs[:, :5] = np.nan
+    decided = bnn.Predictive(outputs, CATEGORICAL).decide(**how)
+    assert (decided[:5] == -1).all()
+    # Half of ten are the five that are left.
+    assert (decided >= 0).sum() == (1 if how == {"coverage": 0.01} else 5)
+
+
+def test_of_inputs_that_are_not_numbers_none_is_sure():
+    assert bnn.Predictive(np.full((2, 3, 2), np.nan), CATEGORICAL).decide(coverage=1).tolist() == [-1] * 3

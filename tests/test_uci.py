@@ -203,8 +203,9 @@ def test_figures_of_a_known_mixture_are_those_of_its_formulas():
     rng = np.random.default_rng(0)
     loc, scale = rng.normal(size=(7, 5, 1)), rng.uniform(0.3, 2, size=(7, 5, 1))
     y, stddev = rng.normal(size=(5, 1)), 3.0
-    outputs = np.concatenate([loc, np.log(np.expm1(scale))], axis=-1)
-    found = uci_learning.figures(bnn.Predictive(outputs, bnn.likelihoods.Normal()), y.astype("float32"), stddev)
+    likelihood = bnn.likelihoods.Normal(min_scale=1e-7)
+    outputs = np.concatenate([loc, 2 * np.sinh(np.log(scale))], axis=-1)
+    found = uci_learning.figures(bnn.Predictive(outputs, likelihood), y.astype("float32"), stddev)
     assert found["rmse"] == pytest.approx(np.sqrt(np.mean((stddev * (loc.mean(axis=0) - y)) ** 2)), rel=1e-5)
     density = stats.norm(stddev * loc, stddev * scale).pdf(stddev * y).mean(axis=0)
     assert found["log_likelihood"] == pytest.approx(np.log(density).mean(), rel=1e-5)

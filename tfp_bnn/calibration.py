@@ -2,15 +2,19 @@
 
 import math
 import numbers
+from collections.abc import Callable
 
 import numpy as np
 import scipy.special
 
-from tfp_bnn.predictive import Predictive, classes_of
+from tfp_bnn import decisions
+from tfp_bnn.predictive import Predictive, check_classes_of
 
 # Fixed before any data is seen, as the guarantee wants; denser where the networks' probabilities are, near 1.
 _CUTOFFS = np.concatenate([[0.0], 1 - np.geomspace(0.9, 1e-6, 63)])
 _LOG_TEMPERATURES = (math.log(0.01), math.log(100.0))
+# A seventh of a temperature apart: the loss of a draw changes slowly in the logarithm of its temperature.
+_GRID_POINTS = 65
 
 
 def calibrate_cutoff(predictive: Predictive, y: np.ndarray, risk: float = 0.01, confidence: float = 0.95) -> float:
@@ -54,12 +58,13 @@ def calibrate_cutoff(predictive: Predictive, y: np.ndarray, risk: float = 0.01, 
     """
     _check_share("risk", risk)
     _check_share("confidence", confidence)
-    labels, predictive = _checked(predictive, y)
-    probabilities = predictive.mean()
-    greatest = probabilities.max(axis=-1).astype("float64")
+    labels = _labels_of(predictive, y)
+    probabilities = predictive.class_probabilities()
     wrong = probabilities.argmax(axis=-1) != labels
-    classified = np.array([(greatest >= cutoff).sum() for cutoff in _CUTOFFS])
-    mistakes = np.array([wrong[greatest >= cutoff].sum() for cutoff in _CUTOFFS])
+    # As `decide` will.
+    sure = [decisions.sure_by_cutoff(probabilities, float(cutoff)) for cutoff in _CUTOFFS]
+    classified = np.array([chosen.sum() for chosen in sure])
+    mistakes = np.array([wrong[chosen].sum() for chosen in sure])
     bounds = _upper_bounds(mistakes, classified, (1 - confidence) / len(_CUTOFFS))
     if bounds.min() > risk:
         raise ValueError(
@@ -92,8 +97,8 @@ def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
         What `Predictive.at_temperature` takes, between 0.01 and 100; near 100 if the outputs say nothing about y.
 
     Raises:
-        ValueError: if the likelihood is not one of classes, a label is not one of them, or no temperature is the best:
-            if all inputs are classified rightly, the surer the draws, the better.
+        ValueError: if the likelihood is not one of classes, a label is not one of them, the outputs are not finite, or
+            no temperature is the best: the surer the draws, the better, as where all inputs are classified rightly.
 
     Example:
 
@@ -108,21 +113,38 @@ def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
     """
     from scipy import optimize  # Slow to import.
 
-    labels, predictive = _checked(predictive, y)
+    labels = _labels_of(predictive, y)
+    if not np.isfinite(predictive.outputs).all():
+        number = int((~np.isfinite(predictive.outputs)).any(axis=(0, -1)).sum())
+        raise ValueError(f"The outputs must be finite. Received: {len(labels)} inputs, {number} of them with others")
 
     def nll(log_temperature: float) -> float:
         return -float(predictive.at_temperature(math.exp(log_temperature)).log_prob(labels).mean(dtype="float64"))
 
-    found = optimize.minimize_scalar(nll, bounds=_LOG_TEMPERATURES, method="bounded", options={"xatol": 1e-4})
-    # Not so if the loss is flat, falls down to that end, or is not a number.
-    if not nll(_LOG_TEMPERATURES[0]) > found.fun:
-        wrong = (predictive.mean().argmax(axis=-1) != labels).sum()
+    best, least = _least(nll, *_LOG_TEMPERATURES)
+    # Not so if the loss is flat, or falls down to that end.
+    if not nll(_LOG_TEMPERATURES[0]) > least:
+        wrong = int((predictive.class_probabilities().argmax(axis=-1) != labels).sum())
         raise ValueError(
-            "No temperature is the best: the surer the draws, the better. It takes some inputs that are classified "
-            f"wrongly, and finite outputs. Received: {len(labels)} inputs, {wrong} of them classified wrongly, and a "
-            f"loss of {found.fun:.4g} nats"
+            "No temperature is the best: down to 0.01, the surer the draws, the better. "
+            f"Received: {len(labels)} inputs, {wrong} of them classified wrongly, and a loss of {least:.4g} nats"
         )
-    return math.exp(found.x)
+    return math.exp(best)
+
+
+def _least(function: Callable[[float], float], low: float, high: float) -> tuple[float, float]:
+    """Returns where a function is least between two ends, and that value.
+
+    A grid finds the valley, as there may be several where draws differ in scale; a local search finds its floor.
+    """
+    from scipy import optimize  # Slow to import.
+
+    grid = np.linspace(low, high, _GRID_POINTS)
+    values = [function(float(point)) for point in grid]
+    at = int(np.argmin(values))
+    ends = float(grid[max(at - 1, 0)]), float(grid[min(at + 1, len(grid) - 1)])
+    found = optimize.minimize_scalar(function, bounds=ends, method="bounded", options={"xatol": 1e-4})
+    return (found.x, found.fun) if found.fun < values[at] else (float(grid[at]), values[at])
 
 
 def _check_share(name: str, value: float) -> None:
@@ -130,10 +152,11 @@ def _check_share(name: str, value: float) -> None:
         raise ValueError(f"`{name}` must be a number between 0 and 1. Received: {name}={value!r}")
 
 
-def _checked(predictive: Predictive, y: np.ndarray) -> tuple[np.ndarray, Predictive]:
-    """Returns the labels of the inputs, [n], and their classes; raises ValueError if they are not a classifier's."""
-    predictive = classes_of("predictive", predictive)
+def _labels_of(predictive: Predictive, y: np.ndarray) -> np.ndarray:
+    """Returns the labels of the inputs, [n]; raises ValueError if they are not a classifier's."""
+    check_classes_of("predictive", predictive)
     y = np.asarray(y)
     if y.ndim == 0 or len(y) != len(predictive) or not len(predictive):
         raise ValueError(f"`y` must have one label for each of {len(predictive)} inputs. Received: shape {y.shape}")
-    return predictive.likelihood.check_targets(predictive.outputs, y).reshape(-1), predictive
+    likelihood, outputs = predictive.likelihood, predictive.outputs
+    return likelihood.rows_of_targets(likelihood.check_targets(outputs, y), outputs.shape[1:])[:, 0]

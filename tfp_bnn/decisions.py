@@ -59,18 +59,20 @@ def sure_by_cutoff(probabilities: np.ndarray, cutoff: float) -> np.ndarray:
 def sure_by_coverage(probabilities: np.ndarray, coverage: float) -> np.ndarray:
     """Returns the share `coverage` of the inputs with the greatest class probabilities, bool [n].
 
-    Equal probabilities are treated alike, so it may be more of them.
+    Equal probabilities are treated alike, so it may be more of them. Probabilities that are not numbers are never
+    sure, and count among the inputs, so it may be fewer.
 
     Raises:
         ValueError: if `coverage` is not a share.
     """
     _check_between("coverage", coverage, 0, 1)
-    confidence = probabilities.max(axis=-1)
+    # NumPy would sort what is not a number as the greatest.
+    confidence = np.nan_to_num(probabilities.max(axis=-1), nan=-np.inf)
     if not coverage or not len(confidence):
         return np.zeros(len(confidence), bool)
     # The fewest whose share is `coverage`; the product of coverage and number is rounded, up at times.
     count = 1 + np.searchsorted(np.arange(1, len(confidence)) / len(confidence), coverage)
-    return confidence >= np.sort(confidence)[-count]
+    return (confidence >= np.sort(confidence)[-count]) & (confidence > -np.inf)
 
 
 def sure_by_entropy(entropies: np.ndarray, entropy: float) -> np.ndarray:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tfp_bnn import decisions, tables
+from tfp_bnn.columns import column
 from tfp_bnn.likelihoods import Likelihood
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Prediction(abc.ABC):
 
         It is the root of `Var_w E[y | x, w] + E_w Var[y | x, w]`, the law of total variance.
         """
-        return np.hypot(self.epistemic_stddev(), self.aleatoric_stddev())
+        return column(np.hypot(self.epistemic_stddev(), self.aleatoric_stddev()))
 
     @abc.abstractmethod
     def predicts_classes(self) -> bool:
@@ -68,11 +69,13 @@ class Prediction(abc.ABC):
     def class_probabilities(self) -> np.ndarray:
         """Returns the probabilities of the classes, [n, classes]; of one yes-or-no target, those of no and of yes.
 
+        Whatever decides, calibrates or draws computes them here, so that all agree to the last digit.
+
         Raises:
             ValueError: if y is neither.
         """
         self.check_classes()
-        return keras.ops.convert_to_numpy(self.likelihood.class_probabilities(self.mean()))
+        return keras.ops.convert_to_numpy(self.likelihood.class_probabilities(np.asarray(self.mean())))
 
     def decide(
         self,
@@ -88,7 +91,8 @@ class Prediction(abc.ABC):
 
         Args:
             cutoff: least probability of the likeliest class. See `tfp_bnn.calibrate_cutoff`.
-            coverage: share of these inputs that are classified, the surest ones.
+            coverage: share of these inputs that are classified, the surest ones. An input whose probabilities are not
+                numbers is never sure; it counts among the inputs.
             entropy: greatest predictive entropy in nats.
             abstain: what stands for "I do not know"; none of the classes.
 

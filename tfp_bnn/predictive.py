@@ -11,6 +11,7 @@ from tqdm import auto as tqdm
 
 from tfp_bnn import drawing, mixture_quantiles
 from tfp_bnn.checks import check_count, check_type
+from tfp_bnn.columns import column
 from tfp_bnn.likelihoods import Categorical, Likelihood
 from tfp_bnn.prediction import Prediction
 
@@ -60,20 +61,20 @@ class Predictive(Prediction):
     @property
     def draws(self) -> np.ndarray:
         """E[y | x, w] of each draw, [draws, n, d]; for classes, their probabilities."""
-        return keras.ops.convert_to_numpy(self.likelihood.mean(self.outputs))
+        return column(keras.ops.convert_to_numpy(self.likelihood.mean(self.outputs)))
 
     def mean(self) -> np.ndarray:
         """Returns E[y | x], [n, d]; for classes, their probabilities."""
-        return self.draws.mean(axis=0)
+        return column(self.draws.mean(axis=0))
 
     def log_prob(self, y: np.ndarray) -> np.ndarray:
         """Returns the held-out nats `log (1/S) sum_s p(y | x, w_s)`, [n].
 
         Args:
-            y: labels or targets of the n inputs.
+            y: labels or targets of the n inputs, [n] or [n, d].
 
         Raises:
-            ValueError: if there are not n, or if the likelihood does not allow one of them.
+            ValueError: if there are not n rows of d, or if the likelihood does not allow one of them.
 
         Example:
 
@@ -85,8 +86,8 @@ class Predictive(Prediction):
         y = np.asarray(y)
         if y.ndim == 0 or len(y) != len(self):
             raise ValueError(f"`y` must have one target for each of {len(self)} inputs. Received: shape {y.shape}")
-        y = self.likelihood.check_targets(self.outputs, y)
-        log_probs = keras.ops.convert_to_numpy(self.likelihood.log_prob(self.outputs, y))
+        y = self.likelihood.rows_of_targets(self.likelihood.check_targets(self.outputs, y), self.outputs.shape[1:])
+        log_probs = keras.ops.convert_to_numpy(self.likelihood.log_prob(self.outputs, y[np.newaxis]))
         return scipy.special.logsumexp(log_probs, axis=0) - np.log(len(self.outputs))
 
     def entropy(self) -> np.ndarray:
@@ -115,14 +116,14 @@ class Predictive(Prediction):
 
     def epistemic_stddev(self) -> np.ndarray:
         """Returns the standard deviation over draws of E[y | x, w], [n, d]."""
-        return self.draws.std(axis=0)
+        return column(np.asarray(self.draws).std(axis=0))
 
     def aleatoric_stddev(self) -> np.ndarray:
         """Returns the root of the mean over draws of Var[y | x, w], [n, d].
 
         The squares of both standard deviations add up to Var[y | x], by the law of total variance.
         """
-        return np.sqrt(keras.ops.convert_to_numpy(self.likelihood.variance(self.outputs)).mean(axis=0))
+        return column(np.sqrt(keras.ops.convert_to_numpy(self.likelihood.variance(self.outputs)).mean(axis=0)))
 
     def quantiles(self, probabilities: Sequence[float]) -> np.ndarray:
         """Returns the quantiles of the predictive distribution of each target, float64 [probabilities, n, d].
@@ -143,7 +144,7 @@ class Predictive(Prediction):
         >>> predictive.quantiles((0.025, 0.975)).ravel().round(2).tolist()
         [-1.96, 1.96]
         """
-        return mixture_quantiles.quantiles(self.outputs, self.likelihood, probabilities)
+        return column(mixture_quantiles.quantiles(self.outputs, self.likelihood, probabilities))
 
     def distribution(self) -> Any:
         """Returns the predictive distribution as a TFP distribution."""
@@ -168,7 +169,7 @@ class Predictive(Prediction):
         >>> predictive.as_classes().mean().round(3).tolist()
         [[0.2, 0.8]]
         """
-        if isinstance(self.likelihood, Categorical):
+        if isinstance(self.likelihood, Categorical) and self.likelihood.from_logits:
             return self
         self.check_classes()
         return Predictive(keras.ops.convert_to_numpy(self.likelihood.class_logits(self.outputs)), Categorical())
@@ -193,7 +194,8 @@ class Predictive(Prediction):
         self.check_classes()
         if not 0 < temperature < np.inf:
             raise ValueError(f"`temperature` must be positive and finite. Received: temperature={temperature}")
-        return Predictive(self.outputs / temperature, self.likelihood)
+        logits = keras.ops.convert_to_numpy(self.likelihood.logits(self.outputs))
+        return Predictive(logits / temperature, self.likelihood.of_logits())
 
 
 def predict(
@@ -244,10 +246,10 @@ def predict(
     return Predictive(np.concatenate([drawing.draw_outputs(model, batch, seeds) for batch in bar], axis=1), likelihood)
 
 
-def classes_of(name: str, predictive: Any) -> Predictive:
-    """Returns an argument with a Categorical likelihood; raises ValueError if it does not predict classes."""
+def check_classes_of(name: str, predictive: Any) -> Predictive:
+    """Returns an argument that is a Predictive of classes; raises ValueError otherwise."""
     if isinstance(predictive, Predictive) and predictive.predicts_classes():
-        return predictive.as_classes()
+        return predictive
     raise ValueError(
         f"`{name}` must be a Predictive of classes: of a Categorical likelihood, or Bernoulli of one target. "
         f"Received: {predictive!r}"

@@ -11,6 +11,7 @@ from tqdm import auto as tqdm
 
 from tfp_bnn import drawing
 from tfp_bnn.checks import check_count
+from tfp_bnn.columns import column
 from tfp_bnn.likelihoods import Likelihood
 from tfp_bnn.prediction import Prediction
 
@@ -45,15 +46,15 @@ class PredictiveSummary(Prediction):
 
     def mean(self) -> np.ndarray:
         """Returns E[y | x], [n, d]; for classes, their probabilities."""
-        return self._averages["mean"]
+        return column(self._averages["mean"])
 
     def epistemic_stddev(self) -> np.ndarray:
         """Returns the standard deviation over draws of E[y | x, w], [n, d]."""
-        return np.sqrt(self._averages["epistemic"])
+        return column(np.sqrt(self._averages["epistemic"]))
 
     def aleatoric_stddev(self) -> np.ndarray:
         """Returns the root of the mean over draws of Var[y | x, w], [n, d]."""
-        return np.sqrt(self._averages["aleatoric"])
+        return column(np.sqrt(self._averages["aleatoric"]))
 
     def expected_entropy(self) -> np.ndarray:
         """Returns the mean over draws of the entropy of p(y | x, w) in nats, [n]: the aleatoric part.

@@ -122,13 +122,13 @@ def uncertainty_metrics(predictive: bnn.Predictive, cutoff: float) -> dict[str, 
     return {
         "mean_entropy": float(predictive.entropy().mean()),
         "mean_mutual_information": float(predictive.mutual_information().mean()),
-        "fraction_refused": float((predictive.mean().max(axis=-1) < cutoff).mean()),
+        "fraction_refused": float((~(predictive.class_probabilities().max(axis=-1) >= cutoff)).mean()),
     }
 
 
 def quality(predictive: bnn.Predictive, labels: np.ndarray) -> dict[str, float]:
     """Returns how good a prediction is: error in percent, negative held-out nats an image, and calibration."""
-    probabilities = predictive.mean()
+    probabilities = predictive.class_probabilities()
     return {
         "error_percent": 100 * float((probabilities.argmax(axis=-1) != labels).mean()),
         "nll": -float(predictive.log_prob(labels).mean()),
@@ -150,7 +150,7 @@ def single_draws(predictive: bnn.Predictive) -> Iterator[bnn.Predictive]:
 
 def accuracy_metrics(predictive: bnn.Predictive, labels: np.ndarray, cutoff: float) -> dict[str, float | None]:
     """Returns how good a prediction is: accuracy, held-out nats, calibration, and accuracy where it did not refuse."""
-    probabilities = predictive.mean()
+    probabilities = predictive.class_probabilities()
     correct, kept = probabilities.argmax(axis=-1) == labels, probabilities.max(axis=-1) >= cutoff
     found = quality(predictive, labels)
     return {

@@ -5,27 +5,40 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfp_bnn.likelihoods.independent import IndependentLikelihood
+from tfp_bnn.likelihoods.logits import ROUNDING, LogitLikelihood
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("tfp_bnn.likelihoods")
-class Bernoulli(IndependentLikelihood):
+class Bernoulli(LogitLikelihood, IndependentLikelihood):
     """Targets 0 or 1, `p(y = 1 | outputs) = 1 / (1 + exp(-outputs))`; the outputs are logits, as many as targets.
 
     Other targets make the loss NaN: compiled code cannot raise.
+
+    Args:
+        from_logits: whether the outputs are logits. False: the network ends in a sigmoid.
+
+    Raises:
+        ValueError: if logits are expected and the network is seen to end in a sigmoid, or the reverse: in the first
+            training step and in predictions.
 
     Example:
 
     >>> likelihood = Bernoulli()
     >>> round(float(likelihood([[1]], [[0.0]])), 4)  # log 2
     0.6931
+    >>> likelihood = Bernoulli(from_logits=False)
+    >>> round(float(likelihood([[1]], [[0.5]])), 4)
+    0.6931
 
     Source: Bishop 2006, "Pattern Recognition and Machine Learning", equation 5.22.
     """
 
+    activation = "sigmoid"
     _plural = "Bernoulli distributions"
     _targets_expected = "Targets must be 0 or 1."
 
@@ -34,7 +47,15 @@ class Bernoulli(IndependentLikelihood):
 
     def _parameters(self, outputs: Tensor) -> tuple[Tensor]:
         """Returns the logits."""
-        return (keras.ops.convert_to_tensor(outputs),)
+        return (self.logits(outputs),)
+
+    def _logits_of_probabilities(self, probabilities: Tensor) -> Tensor:
+        ops = keras.ops
+        precision = np.finfo(keras.backend.standardize_dtype(probabilities.dtype))
+        inside = ops.clip(probabilities, float(precision.tiny), 1 - float(precision.epsneg))
+        # The logarithm of what is negative is no number.
+        valid = (probabilities >= 0) & (probabilities <= 1 + ROUNDING)
+        return ops.where(valid, ops.log(inside) - ops.log1p(-inside), math.nan)
 
     def _log_densities(self, y: Tensor, logits: Tensor) -> Tensor:
         log_probs = keras.ops.log_sigmoid((2 * y - 1) * logits)
@@ -42,7 +63,7 @@ class Bernoulli(IndependentLikelihood):
 
     def mean(self, outputs: Tensor) -> Tensor:
         """Returns the probability p of 1."""
-        return keras.ops.sigmoid(outputs)
+        return keras.ops.sigmoid(self.logits(outputs))
 
     def variance(self, outputs: Tensor) -> Tensor:
         """Returns p (1 - p)."""
@@ -76,12 +97,13 @@ class Bernoulli(IndependentLikelihood):
         return num_outputs == 1
 
     def class_logits(self, outputs: Tensor) -> Tensor:
-        """Returns logits of two classes, no and yes, [..., n, 2]: 0 and the output."""
-        return keras.ops.concatenate([keras.ops.zeros_like(outputs), outputs], axis=-1)
+        """Returns logits of two classes, no and yes, [..., n, 2]: 0 and the logit."""
+        logits = self.logits(outputs)
+        return keras.ops.concatenate([keras.ops.zeros_like(logits), logits], axis=-1)
 
-    def class_probabilities(self, mean: Tensor) -> Tensor:
+    def class_probabilities(self, mean: np.ndarray) -> np.ndarray:
         """Returns the probabilities of no and of yes, [n, 2]."""
-        return keras.ops.concatenate([1 - mean, mean], axis=-1)
+        return np.concatenate([1 - mean, mean], axis=-1)
 
     def _entropy_of_rarer(self, rarer: Tensor) -> Tensor:
         """Returns the entropy in terms of the probability of the less probable value, so that nothing cancels."""

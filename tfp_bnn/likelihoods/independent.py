@@ -48,14 +48,27 @@ class IndependentLikelihood(Likelihood):
 
     # What follows from it.
 
-    def _blocks(self, outputs: Tensor, count: int, expected: str | None = None) -> list[Tensor]:
-        """Returns the outputs as `count` blocks, [..., n, targets] each; raises ValueError if they cannot be."""
-        outputs = keras.ops.convert_to_tensor(outputs)
-        if outputs.shape[-1] % count:
+    @property
+    def _num_parameters(self) -> int:
+        """Of how many outputs for each target the parameters are made."""
+        return 1
+
+    def num_targets(self, num_outputs: int) -> int:
+        """Returns how many targets so many outputs predict; raises ValueError if it cannot be."""
+        count = self._num_parameters
+        if num_outputs % count:
             name = type(self).__name__
-            expected = expected or f"{name} needs {count} outputs for each target, so {count} or a multiple of it."
-            raise ValueError(f"{expected} Received: outputs of shape {tuple(outputs.shape)}")
-        return keras.ops.split(outputs, count, axis=-1)
+            raise ValueError(
+                f"{name} needs {count} outputs for each target, so {count} or a multiple of it. "
+                f"Received: {num_outputs} outputs"
+            )
+        return num_outputs // count
+
+    def _blocks(self, outputs: Tensor) -> list[Tensor]:
+        """Returns the outputs as blocks, [..., n, targets] each; raises ValueError if they cannot be."""
+        outputs = keras.ops.convert_to_tensor(outputs)
+        self.num_targets(outputs.shape[-1])
+        return keras.ops.split(outputs, self._num_parameters, axis=-1)
 
     def log_prob(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Returns the log-probability (of real targets the log-density) in nats, summed over the targets' dimensions.
@@ -64,25 +77,12 @@ class IndependentLikelihood(Likelihood):
             ValueError: if there are not as many targets as the outputs have parameters for.
         """
         ops = keras.ops
-        outputs = ops.convert_to_tensor(outputs)
         parameters = self._parameters(outputs)
-        targets = parameters[0].shape[len(outputs.shape) - 1]
-        y = ops.cast(y, parameters[0].dtype)
-        if len(y.shape) == 1:
-            # Targets [n] beside outputs [n, 1] would broadcast to [n, n].
-            y = ops.expand_dims(y, -1)
-        if y.shape[-1] != targets or len(y.shape) > len(outputs.shape):
-            raise ValueError(
-                f"The likelihood expects targets of shape [n, {targets}]. Received: targets of shape "
-                f"{tuple(y.shape)} beside outputs of shape {tuple(outputs.shape)}"
-            )
-        log_density = self._log_densities(y, *parameters)
-        return ops.sum(log_density, axis=-1)
+        y = self._rows_beside(ops.cast(y, parameters[0].dtype), np.shape(outputs))
+        return ops.sum(self._log_densities(y, *parameters), axis=-1)
 
     def check_targets(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Returns `y`; raises ValueError if a target cannot be had, or if there is not a row of them for each input."""
-        if y.ndim > 2:
-            raise ValueError(f"Targets must be of shape [n] or [n, targets]. Received: shape {y.shape}")
+        """Returns `y`; raises ValueError if a target cannot be had."""
         with np.errstate(invalid="ignore"):
             allowed = self._allowed(y)
         if not allowed.all():
@@ -115,9 +115,3 @@ class IndependentLikelihood(Likelihood):
         logits = keras.ops.zeros(draws.shape[:2], draws.dtype)
         tfd = _tfp.distributions(draws)
         return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), self.distribution(draws))
-
-
-def positive(outputs: Tensor) -> Tensor:
-    """Returns `softplus(outputs)`, for what the network predicts and must be positive, such as a scale."""
-    # A scale of exactly 0 would make one example's loss infinite.
-    return keras.ops.softplus(outputs) + keras.config.epsilon()

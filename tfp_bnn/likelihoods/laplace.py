@@ -19,13 +19,16 @@ class Laplace(LocationScale):
     standard deviation of y is `sqrt(2) scale`.
 
     With a fixed scale the outputs are loc, as many as targets. With `scale=None` the network predicts the scale too:
-    the first half of the outputs is loc, `softplus` of the second half is the scale.
+    the first half of the outputs is loc, the second half, x, gives the scale `(x + sqrt(x^2 + 4)) / 2`: 1 at 0. That
+    suits standardized targets.
 
     Args:
         scale: mean absolute deviation of the noise in units of y, positive; None: the network predicts it.
+        min_scale: least scale that the network can predict, in units of y, between 0 and 1.
 
     Raises:
-        ValueError: if `scale` is not positive, or if it is None and the number of outputs is odd.
+        ValueError: if `scale` is not positive, if `min_scale` is out of range, or if the scale is predicted and the
+            number of outputs is odd.
 
     Example:
 

@@ -5,8 +5,10 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 
-from tfp_bnn.likelihoods.independent import IndependentLikelihood, positive
+from tfp_bnn.likelihoods.independent import IndependentLikelihood
+from tfp_bnn.likelihoods.scales import INITIAL_SCALE, MIN_SCALE, check_least, positive, warn_of_units
 
 Tensor = Any
 
@@ -15,13 +17,16 @@ class LocationScale(IndependentLikelihood):
     """A location-scale family, `y = loc + scale * z` with noise z of a fixed density `exp(log_kernel(z)) / normalizer`.
 
     With a fixed scale the outputs are loc, as many as targets. With `scale=None` the network predicts the scale too:
-    the first half of the outputs is loc, `softplus` of the second half is the scale.
+    the first half of the outputs is loc, the second half, x, gives the scale `(x + sqrt(x^2 + 4)) / 2`: 1 at 0. That
+    suits standardized targets.
 
     Args:
         scale: scale of the noise in units of y, positive; None: the network predicts it.
+        min_scale: least scale that the network can predict, in units of y, between 0 and 1.
 
     Raises:
-        ValueError: if `scale` is not positive, or if it is None and the number of outputs is odd.
+        ValueError: if `scale` is not positive, if `min_scale` is out of range, or if the scale is predicted and the
+            number of outputs is odd.
     """
 
     _log_normalizer: float
@@ -36,6 +41,7 @@ class LocationScale(IndependentLikelihood):
     def __init__(
         self,
         scale: float | None = None,
+        min_scale: float = MIN_SCALE,
         name: str = "nll",
         reduction: str = "sum_over_batch_size",
         **kwargs: Any,
@@ -44,6 +50,7 @@ class LocationScale(IndependentLikelihood):
         if scale is not None and not 0 < scale < math.inf:
             raise ValueError(f"`scale` must be positive and finite, or None. Received: scale={scale}")
         self.scale = scale
+        self.min_scale = check_least("min_scale", min_scale)
 
     @abc.abstractmethod
     def _log_kernel(self, z: Tensor) -> Tensor:
@@ -51,12 +58,19 @@ class LocationScale(IndependentLikelihood):
 
     def _parameters(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Returns loc and scale."""
-        outputs = keras.ops.convert_to_tensor(outputs)
         if self.scale is not None:
+            outputs = keras.ops.convert_to_tensor(outputs)
             return outputs, keras.ops.full_like(outputs, self.scale)
-        expected = "With `scale=None` the network needs an even number of outputs, half of them for the scale."
-        loc, scale = self._blocks(outputs, 2, expected)
-        return loc, positive(scale)
+        loc, scale = self._blocks(outputs)
+        return loc, positive(scale, self.min_scale)
+
+    @property
+    def _num_parameters(self) -> int:
+        return 2 if self.scale is None else 1
+
+    def check_scale(self, stddev: np.ndarray | float) -> None:
+        """Warns if targets of this standard deviation, a number or one for each, are a hundred times the scale."""
+        warn_of_units(stddev, self.scale or INITIAL_SCALE, predicted=self.scale is None)
 
     def _log_densities(self, y: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
         return self._log_kernel((y - loc) / scale) - keras.ops.log(scale) - self._log_normalizer
@@ -76,4 +90,4 @@ class LocationScale(IndependentLikelihood):
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
-        return {**super().get_config(), "scale": self.scale}
+        return {**super().get_config(), "scale": self.scale, "min_scale": self.min_scale}

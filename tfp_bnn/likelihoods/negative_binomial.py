@@ -8,7 +8,7 @@ import keras
 
 from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.counts import CountLikelihood
-from tfp_bnn.likelihoods.independent import positive
+from tfp_bnn.likelihoods.scales import MIN_SCALE, check_least, positive
 from tfp_bnn.stirling import stirling_remainder
 
 Tensor = Any
@@ -25,17 +25,23 @@ class NegativeBinomial(CountLikelihood):
     a Poisson whose rate is drawn anew for each target from a gamma distribution with this mean and this concentration.
     The larger the concentration, the closer to a Poisson of the same mean.
 
-    The first half of the outputs is the logarithm of the mean, `softplus` of the second half is the concentration. In
-    TFP it is `tfd.NegativeBinomial(total_count=concentration, logits=log(mean) - log(concentration))`.
+    The first half of the outputs is the logarithm of the mean, the second half, x, gives the concentration
+    `(x + sqrt(x^2 + 4)) / 2`: 1 at 0. In TFP it is
+    `tfd.NegativeBinomial(total_count=concentration, logits=log(mean) - log(concentration))`.
 
     Targets that are no counts make the loss NaN: compiled code cannot raise. Outputs above 88 make the mean infinite in
     float32. For large counts, set the initial bias of the last layer to the logarithm of their mean.
 
+    Args:
+        min_concentration: least concentration that the network can predict, between 0 and 1.
+
+    Raises:
+        ValueError: if `min_concentration` is out of range.
+
     Example:
 
     >>> likelihood = NegativeBinomial()
-    >>> log_mean, concentration = 0.0, np.log(np.expm1(1.0))  # both 1: y is geometric, p = 1 / 2
-    >>> round(float(likelihood([[2]], [[log_mean, concentration]])), 4)  # 3 log 2
+    >>> round(float(likelihood([[2]], [[0.0, 0.0]])), 4)  # mean and concentration 1, y is geometric: 3 log 2
     2.0794
 
     Source: Cameron and Trivedi 1986, "Econometric Models Based on Count Data", the model "Negbin II"; Loader 2000,
@@ -44,10 +50,24 @@ class NegativeBinomial(CountLikelihood):
 
     _plural = "negative binomial distributions"
 
+    def __init__(
+        self,
+        min_concentration: float = MIN_SCALE,
+        name: str = "nll",
+        reduction: str = "sum_over_batch_size",
+        **kwargs: Any,
+    ):
+        super().__init__(name=name, reduction=reduction, **kwargs)
+        self.min_concentration = check_least("min_concentration", min_concentration)
+
+    @property
+    def _num_parameters(self) -> int:
+        return 2
+
     def _parameters(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the logarithm of the mean, and the concentration."""
-        log_mean, concentration = self._blocks(outputs, 2)
-        return log_mean, positive(concentration)
+        log_mean, concentration = self._blocks(outputs)
+        return log_mean, positive(concentration, self.min_concentration)
 
     def _log_densities(self, y: Tensor, log_mean: Tensor, concentration: Tensor) -> Tensor:
         ops = keras.ops
@@ -78,3 +98,7 @@ class NegativeBinomial(CountLikelihood):
     def _distributions(self, tfd: ModuleType, log_mean: Tensor, concentration: Tensor) -> Any:
         logits = log_mean - keras.ops.log(concentration)
         return tfd.NegativeBinomial(total_count=concentration, logits=logits)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {**super().get_config(), "min_concentration": self.min_concentration}

@@ -4,10 +4,12 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfp_bnn.checks import check_count
 from tfp_bnn.constants import HALF_LOG_TWO_PI
-from tfp_bnn.likelihoods.independent import IndependentLikelihood, positive
+from tfp_bnn.likelihoods.independent import IndependentLikelihood
+from tfp_bnn.likelihoods.scales import INITIAL_SCALE, MIN_SCALE, check_least, positive, warn_of_units
 
 Tensor = Any
 
@@ -18,22 +20,24 @@ class NormalMixture(IndependentLikelihood):
 
     The head of a mixture density network. Each of several targets has a mixture of its own, independent of the others.
 
-    The network has `3 num_components` outputs for each target: all logits, then all locs, then what `softplus` makes
-    the scales. Each of the three has a block for each component, of one output for each target.
+    The network has `3 num_components` outputs for each target: all logits, then all locs, then those, x, that give the
+    scales `(x + sqrt(x^2 + 4)) / 2`: 1 at 0. That suits standardized targets. Each of the three has a block for each
+    component, of one output for each target.
 
     Args:
         num_components: how many normals each mixture has, at least 1.
+        min_scale: least scale that the network can predict, in units of y, between 0 and 1.
 
     Raises:
-        ValueError: if `num_components` is not a positive integer.
+        ValueError: if `num_components` is not a positive integer, or `min_scale` is out of range.
 
     Example:
 
     >>> likelihood = NormalMixture(num_components=2)
     >>> logits, locs, scales = [0.0, 0.0], [-1.0, 1.0], [0.0, 0.0]
     >>> mean, variance = likelihood.mean([logits + locs + scales]), likelihood.variance([logits + locs + scales])
-    >>> round(float(mean[0, 0]), 4), round(float(variance[0, 0]), 4)  # 0 and 1 + log(2)^2
-    (0.0, 1.4805)
+    >>> round(float(mean[0, 0]), 4), round(float(variance[0, 0]), 4)  # 0 and 1 + 1
+    (0.0, 2.0)
 
     Source: Bishop 1994, "Mixture Density Networks"; Bishop 2006, "Pattern Recognition and Machine Learning",
     equations 5.148 (density), 5.158 (mean) and 5.160 (variance). The scales there are exponentials.
@@ -44,23 +48,33 @@ class NormalMixture(IndependentLikelihood):
     def __init__(
         self,
         num_components: int = 3,
+        min_scale: float = MIN_SCALE,
         name: str = "nll",
         reduction: str = "sum_over_batch_size",
         **kwargs: Any,
     ):
         super().__init__(name=name, reduction=reduction, **kwargs)
         self.num_components = check_count("num_components", num_components)
+        self.min_scale = check_least("min_scale", min_scale)
+
+    @property
+    def _num_parameters(self) -> int:
+        return 3 * self.num_components
+
+    def check_scale(self, stddev: np.ndarray | float) -> None:
+        """Warns if targets of this standard deviation, a number or one for each, are a hundred times the first scale."""
+        warn_of_units(stddev, INITIAL_SCALE, predicted=True)
 
     def _parameters(self, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the components' log-weights, locs and scales, each [..., n, targets, components]."""
         ops = keras.ops
-        blocks = self._blocks(outputs, 3 * self.num_components)
+        blocks = self._blocks(outputs)
         starts = range(0, len(blocks), self.num_components)
         logits, locs, scales = (ops.stack(blocks[start : start + self.num_components], axis=-1) for start in starts)
         # Not every kernel of `log_softmax` does so itself; without it large logits cancel.
         logits = logits - ops.max(logits, axis=-1, keepdims=True)
         # Not `softmax`, which warns of a single component.
-        return ops.log_softmax(logits, axis=-1), locs, positive(scales)
+        return ops.log_softmax(logits, axis=-1), locs, positive(scales, self.min_scale)
 
     def _log_densities(self, y: Tensor, log_weights: Tensor, locs: Tensor, scales: Tensor) -> Tensor:
         ops = keras.ops
@@ -86,4 +100,4 @@ class NormalMixture(IndependentLikelihood):
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
-        return {**super().get_config(), "num_components": self.num_components}
+        return {**super().get_config(), "num_components": self.num_components, "min_scale": self.min_scale}

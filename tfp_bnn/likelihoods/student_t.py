@@ -8,6 +8,7 @@ import keras
 import scipy.special
 
 from tfp_bnn.likelihoods.location_scale import LocationScale
+from tfp_bnn.likelihoods.scales import MIN_SCALE
 
 Tensor = Any
 
@@ -23,15 +24,17 @@ class StudentT(LocationScale):
     standard deviation of y is `scale sqrt(df / (df - 2))`.
 
     With a fixed scale the outputs are loc, as many as targets. With `scale=None` the network predicts the scale too:
-    the first half of the outputs is loc, `softplus` of the second half is the scale.
+    the first half of the outputs is loc, the second half, x, gives the scale `(x + sqrt(x^2 + 4)) / 2`: 1 at 0. That
+    suits standardized targets.
 
     Args:
         df: degrees of freedom, above 2, so that the variance is finite.
         scale: scale of the noise in units of y, positive; None: the network predicts it.
+        min_scale: least scale that the network can predict, in units of y, between 0 and 1.
 
     Raises:
-        ValueError: if `df` is not above 2, if `scale` is not positive, or if it is None and the number of outputs is
-            odd.
+        ValueError: if `df` is not above 2, if `scale` is not positive, if `min_scale` is out of range, or if the scale
+            is predicted and the number of outputs is odd.
 
     Example:
 
@@ -48,11 +51,12 @@ class StudentT(LocationScale):
         self,
         df: float = 4.0,
         scale: float | None = None,
+        min_scale: float = MIN_SCALE,
         name: str = "nll",
         reduction: str = "sum_over_batch_size",
         **kwargs: Any,
     ):
-        super().__init__(scale=scale, name=name, reduction=reduction, **kwargs)
+        super().__init__(scale, min_scale, name=name, reduction=reduction, **kwargs)
         if not 2 < df < math.inf:
             raise ValueError(f"`df` must be above 2, so that the variance is finite, and finite. Received: df={df}")
         self.df = df

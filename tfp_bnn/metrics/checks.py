@@ -18,7 +18,7 @@ def check_probabilities(probabilities: np.ndarray, labels: np.ndarray) -> tuple[
     if classes < 2:
         raise ValueError(
             "Expected the probabilities of two classes at least; of one yes-or-no target take "
-            f"predictive.as_classes().mean(). Received: {probabilities.shape}"
+            f"predictive.class_probabilities(). Received: {probabilities.shape}"
         )
     outside = ~((probabilities >= 0) & (probabilities <= 1 + _ROUNDING))
     if outside.any():

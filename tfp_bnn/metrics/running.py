@@ -50,6 +50,7 @@ class NegativeLogLikelihood(keras.metrics.Mean):
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
         """Takes a batch: targets and outputs as the likelihood takes them, weights [n]."""
+        self.likelihood.check_outputs(y_pred)
         super().update_state(self.likelihood.call(y_true, keras.ops.cast(y_pred, self.dtype)), sample_weight)
 
     def get_config(self) -> dict[str, Any]:
@@ -69,6 +70,7 @@ class BrierScore(keras.metrics.Mean):
     A label out of range makes it NaN.
 
     Args:
+        from_logits: whether `y_pred` are logits. False: the network ends in a softmax, and they are the p.
         name: in the logs.
         dtype: of the sums.
 
@@ -82,15 +84,20 @@ class BrierScore(keras.metrics.Mean):
 
     _direction = "down"
 
-    def __init__(self, name: str = "brier_score", dtype: Any = None):
+    def __init__(self, from_logits: bool = True, name: str = "brier_score", dtype: Any = None):
         super().__init__(name=name, dtype=dtype)
+        self._classes = Categorical(from_logits)
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Takes a batch: labels [n] or [n, 1], logits [n, classes], weights [n]."""
+        """Takes a batch: labels [n] or [n, 1], outputs [n, classes], weights [n]."""
         ops = keras.ops
-        labels, logits = _labels_and_logits(y_true, y_pred, self.dtype)
+        labels, logits = _labels_and_logits(y_true, y_pred, self._classes, self.dtype)
         errors = ops.softmax(logits, axis=-1) - ops.one_hot(labels, logits.shape[-1], dtype=self.dtype)
         super().update_state(_nan_out_of_range(ops.sum(ops.square(errors), axis=-1), labels, logits), sample_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {**super().get_config(), "from_logits": self._classes.from_logits}
 
 
 @keras.saving.register_keras_serializable("tfp_bnn.metrics")
@@ -101,6 +108,7 @@ class ExpectedCalibrationError(keras.metrics.Metric):
 
     Args:
         num_bins: number of bins of equal width.
+        from_logits: whether `y_pred` are logits. False: the network ends in a softmax.
         name: in the logs.
         dtype: of the sums.
 
@@ -117,18 +125,25 @@ class ExpectedCalibrationError(keras.metrics.Metric):
 
     _direction = "down"
 
-    def __init__(self, num_bins: int = 15, name: str = "expected_calibration_error", dtype: Any = None):
+    def __init__(
+        self,
+        num_bins: int = 15,
+        from_logits: bool = True,
+        name: str = "expected_calibration_error",
+        dtype: Any = None,
+    ):
         check_count("num_bins", num_bins)
         super().__init__(name=name, dtype=dtype)
+        self._classes = Categorical(from_logits)
         self.num_bins = num_bins
         # Of each bin, the weights of correct examples less their confidence.
         self.gaps = self.add_variable((num_bins,), "zeros", dtype=self.dtype, name="gaps")
         self.weight = self.add_variable((), "zeros", dtype=self.dtype, name="weight")
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Takes a batch: labels [n] or [n, 1], logits [n, classes], weights [n]."""
+        """Takes a batch: labels [n] or [n, 1], outputs [n, classes], weights [n]."""
         ops = keras.ops
-        labels, logits = _labels_and_logits(y_true, y_pred, self.dtype)
+        labels, logits = _labels_and_logits(y_true, y_pred, self._classes, self.dtype)
         confidence = ops.max(ops.softmax(logits, axis=-1), axis=-1)
         correct = ops.cast(ops.equal(ops.argmax(logits, axis=-1), labels), self.dtype)
         weights = ops.reshape(ops.cast(1 if sample_weight is None else sample_weight, self.dtype), (-1,))
@@ -146,12 +161,12 @@ class ExpectedCalibrationError(keras.metrics.Metric):
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
-        return {**super().get_config(), "num_bins": self.num_bins}
+        return {**super().get_config(), "num_bins": self.num_bins, "from_logits": self._classes.from_logits}
 
 
-def _labels_and_logits(y_true: Tensor, y_pred: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
-    """Returns labels [n] and logits [n, classes]; raises ValueError for other shapes."""
-    logits, labels = keras.ops.cast(y_pred, dtype), keras.ops.cast(y_true, "int32")
+def _labels_and_logits(y_true: Tensor, y_pred: Tensor, classes: Categorical, dtype: str) -> tuple[Tensor, Tensor]:
+    """Returns labels [n] and logits [n, classes]; raises ValueError for other shapes, or other outputs."""
+    logits, labels = keras.ops.cast(classes.logits(y_pred), dtype), keras.ops.cast(y_true, "int32")
     column = len(labels.shape) == 2 and labels.shape[1] == 1
     if len(logits.shape) != 2 or logits.shape[1] == 1 or not (len(labels.shape) == 1 or column):
         raise ValueError(

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfp_bnn import metrics
-from tfp_bnn.plots.checks import all_classes_of, labels_of
+from tfp_bnn.plots.checks import all_classes_of, labels_of, num_classes
 from tfp_bnn.plots.legends import legend_below
 from tfp_bnn.plots.style import DARK, LINES, panels, themed
 from tfp_bnn.predictive import Predictive
@@ -49,10 +49,10 @@ def reliability(named: Mapping[str, Predictive], labels: np.ndarray, num_bins: i
     named = all_classes_of("named", named)
     tables = {}
     for name, predictive in named.items():
-        arguments = predictive.mean(), labels_of(predictive, labels), num_bins
+        arguments = predictive.class_probabilities(), labels_of(predictive, labels), num_bins
         error = metrics.expected_calibration_error(*arguments)
         tables[f"{name} (ECE {error:.3f})"] = metrics.reliability(*arguments, level)
-    classes = max(predictive.outputs.shape[-1] for predictive in named.values())
+    classes = num_classes(*named.values())
 
     figure, (accuracy, inputs) = panels(2, 1, (6, 7), sharex=True, height_ratios=(3, 1))
     accuracy.plot([0, 1], [0, 1], color=DARK, lw=1, ls="--", label="Accuracy = confidence")

@@ -7,19 +7,19 @@ import numpy as np
 
 from tfp_bnn.likelihoods import Categorical
 from tfp_bnn.plots.style import column
-from tfp_bnn.predictive import Predictive, classes_of
+from tfp_bnn.predictive import Predictive, check_classes_of
 
 
 def some_classes_of(name: str, predictive: Any) -> Predictive:
-    """Returns it with a Categorical likelihood; raises ValueError if it does not predict the classes of any input."""
-    predictive = classes_of(name, predictive)
+    """Returns it; raises ValueError if it does not predict the classes of any input."""
+    check_classes_of(name, predictive)
     if not len(predictive):
         raise ValueError(f"`{name}` must be of at least one input. Received: {predictive!r}")
     return predictive
 
 
 def all_classes_of(name: str, named: Mapping[str, Predictive]) -> dict[str, Predictive]:
-    """Returns them with a Categorical likelihood; raises ValueError if there is none, or one is not of classes."""
+    """Returns them as a dict; raises ValueError if there is none, or one is not of classes."""
     if not named:
         raise ValueError(f"`{name}` must have at least one predictive distribution. Received: none")
     return {key: some_classes_of(f"{name}[{key!r}]", predictive) for key, predictive in named.items()}
@@ -49,9 +49,14 @@ def labels_of(predictive: Predictive, labels: np.ndarray) -> np.ndarray:
     return predictive.likelihood.check_targets(predictive.outputs, labels).astype(int)
 
 
+def num_classes(*predictives: Predictive) -> int:
+    """Returns how many classes the predictive distributions have, at most."""
+    return max(predictive[:1].class_probabilities().shape[-1] for predictive in predictives)
+
+
 def names_of(predictive: Predictive, class_names: Sequence[str] | None) -> list[str]:
     """Returns the names of the classes, by default their numbers; raises ValueError if they are not one for each."""
-    classes = predictive.outputs.shape[-1]
+    classes = num_classes(predictive)
     names = list(map(str, range(classes) if class_names is None else class_names))
     if len(names) != classes:
         raise ValueError(f"`class_names` must name {classes} classes. Received: {len(names)} names")

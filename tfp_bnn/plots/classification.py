@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from tfp_bnn.checks import check_count
-from tfp_bnn.plots.checks import all_classes_of, images_of, labels_of, names_of, some_classes_of
+from tfp_bnn.plots.checks import all_classes_of, images_of, labels_of, names_of, num_classes, some_classes_of
 from tfp_bnn.plots.pictures import TRUE_CLASS, draw_image
 from tfp_bnn.plots.style import BLUE, DARK, LINES, ShownFigure, panels, themed
 from tfp_bnn.predictive import Predictive
@@ -58,7 +58,8 @@ def predictions(
     images, names = images_of(predictive, images), names_of(predictive, class_names)
     labels = [None] * len(images) if labels is None else labels_of(predictive, labels).tolist()
     shown = predictive[: int(max_images)]
-    draws, mean, stddev = shown.draws, shown.mean(), shown.epistemic_stddev()
+    mean, of_draws = shown.class_probabilities(), shown.as_classes()
+    draws, stddev = of_draws.draws, of_draws.epistemic_stddev()
     information, entropy = shown.mutual_information(), shown.entropy()
     figure, rows = _rows_of_panels(len(shown), names)
     for row, (picture, each_draw, together) in enumerate(rows):
@@ -105,8 +106,8 @@ def uncertainty(named: Mapping[str, Predictive]) -> Figure:
     for line, (name, predictive) in zip(itertools.cycle(LINES), named.items()):
         style = {**line, "lw": 2, "label": f"{name} ({len(predictive):,})"}
         seaborn.ecdfplot(x=predictive.entropy(), ax=entropy, **style)
-        seaborn.ecdfplot(x=predictive.mean().max(axis=-1), ax=probability, **style)
-    classes = max(predictive.outputs.shape[-1] for predictive in named.values())
+        seaborn.ecdfplot(x=predictive.class_probabilities().max(axis=-1), ax=probability, **style)
+    classes = num_classes(*named.values())
     # Beyond the ends, since many inputs lie at an end.
     entropy.set(xlim=(-0.03 * math.log(classes), 1.03 * math.log(classes)), ylim=(-0.02, 1.02))
     probability.set_xlim(1 / classes - 0.03, 1.03)

@@ -9,7 +9,7 @@ import seaborn
 from matplotlib.figure import Figure
 
 from tfp_bnn import metrics
-from tfp_bnn.plots.checks import all_classes_of, some_classes_of
+from tfp_bnn.plots.checks import all_classes_of, num_classes, some_classes_of
 from tfp_bnn.plots.legends import legend_below
 from tfp_bnn.plots.style import DARK, LINES, panels, themed
 from tfp_bnn.predictive import Predictive
@@ -45,7 +45,7 @@ def entropy_histograms(known: Predictive, unknown: Mapping[str, Predictive]) -> 
     """
     known = some_classes_of("known", known)
     unknown = all_classes_of("unknown", unknown)
-    most = math.log(max(predictive.outputs.shape[-1] for predictive in (known, *unknown.values())))
+    most = math.log(num_classes(known, *unknown.values()))
     figure, (axes,) = panels(1, 1, (8, 4.5))
     edges = np.linspace(0, most, _NUM_BINS + 1)
     sets = [("known", known, {"color": DARK, "fill": True, "alpha": 0.25, "lw": 1})]

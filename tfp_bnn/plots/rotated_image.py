@@ -66,7 +66,7 @@ def rotation(
     images, predictive, angles = images[order], predictive[order], angles[order]
 
     figure, (pictures, probabilities, entropy) = panels(3, 1, (9, 6.2), sharex=True, height_ratios=(0.9, 3, 2.2))
-    _draw_pictures(pictures, images, angles, predictive.mean().argmax(axis=-1), label, names)
+    _draw_pictures(pictures, images, angles, predictive.class_probabilities().argmax(axis=-1), label, names)
     _draw_probabilities(probabilities, predictive, angles, label, names)
     _draw_entropy(entropy, predictive, angles)
     return figure
@@ -104,7 +104,7 @@ def _draw_pictures(
 def _draw_probabilities(
     axes: Axes, predictive: Predictive, angles: np.ndarray, label: int | None, names: Sequence[str]
 ) -> None:
-    means, stddevs = predictive.mean().T, predictive.epistemic_stddev().T
+    means, stddevs = predictive.class_probabilities().T, predictive.as_classes().epistemic_stddev().T
     for index, (line, mean, stddev) in enumerate(zip(itertools.cycle(LINES), means, stddevs)):
         if index == label or mean.max() > _LEAST_PROBABILITY:
             width, ending = (3, ", true") if index == label else (1.5, "")

@@ -48,7 +48,7 @@ def accuracy_rejection(named: Mapping[str, Predictive], labels: np.ndarray) -> F
     named = all_classes_of("named", named)
     answers = {}
     for name, predictive in named.items():
-        probabilities = predictive.mean()
+        probabilities = predictive.class_probabilities()
         answers[name] = probabilities.max(axis=-1), probabilities.argmax(axis=-1) == labels_of(predictive, labels)
     figure, (axes,) = panels(1, 1, (7, 4.5))
     least = 1.0

@@ -51,8 +51,9 @@ def least_sure(
     predictive = some_classes_of("predictive", predictive)
     images, names = images_of(predictive, images), names_of(predictive, class_names)
     labels = None if labels is None else labels_of(predictive, labels)
-    mean, entropy = predictive.mean(), predictive.entropy()
-    shown = np.argsort(-entropy, kind="stable")[:max_images]
+    mean, entropy = predictive.class_probabilities(), predictive.entropy()
+    # What is not a number is least sure of all.
+    shown = np.argsort(-np.nan_to_num(entropy, nan=np.inf), kind="stable")[:max_images]
     columns = min(len(shown), _COLUMNS)
     rows = math.ceil(len(shown) / columns)
     figure, places = panels(rows, columns, (1.7 * columns, 2.15 * rows))
