@@ -7,10 +7,11 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import _backend, divergences, held_weights
+from tfp_bnn import _backend, _keras, divergences, held_weights
 from tfp_bnn.layers.cloning import prior_of_clone
 from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
+from tfp_bnn.precision import widened
 from tfp_bnn.priors import Prior
 
 Tensor = Any
@@ -57,7 +58,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
             shape=(),
             initializer=keras.initializers.Constant(math.nan if kl_weight is None else kl_weight),
             trainable=False,
-            dtype="float32",
+            dtype=widened(self.variable_dtype),
             autocast=False,
         )
         self._has_kl_weight = kl_weight is not None
@@ -103,8 +104,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
         def add_weight(**kwargs: Any) -> Any:
             # A mixed precision policy must not round what KL and standard deviations are computed from.
-            dtype = "float64" if self.variable_dtype == "float64" else "float32"
-            return self.add_weight(dtype=dtype, autocast=False, **kwargs)
+            return self.add_weight(dtype=widened(self.variable_dtype), autocast=False, **kwargs)
 
         self.random_weights[name] = (posterior.create(add_weight, name, tuple(shape)), prior)
 
@@ -137,7 +137,10 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
             self.divergence(posteriors[name], prior, samples.get(name), noise)
             for name, (_, prior) in self.random_weights.items()
         )
-        self.add_loss(self._kl_weight * keras.ops.cast(self._kl_of_pass, "float32"))
+        dtype = widened(self._kl_of_pass.dtype)
+        loss = keras.ops.cast(self._kl_weight, dtype) * keras.ops.cast(self._kl_of_pass, dtype)
+        # Keras's losses are of this dtype whatever the layers are of, and its trainer adds like to like alone.
+        self.add_loss(keras.ops.cast(loss, keras.config.floatx()))
 
     def take_kl(self) -> Tensor | None:
         """Returns the KL divergence that the last forward pass counted, in nats, and forgets it.
@@ -213,4 +216,4 @@ def variational_layers(model: keras.layers.Layer) -> list[VariationalLayer]:
     >>> [layer.units for layer in variational_layers(models.mlp((4,), units=(8,), num_outputs=2))]
     [8, 2]
     """
-    return [layer for layer in model._flatten_layers() if isinstance(layer, VariationalLayer)]
+    return [layer for layer in _keras.flatten_layers(model) if isinstance(layer, VariationalLayer)]

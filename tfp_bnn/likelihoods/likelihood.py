@@ -36,6 +36,12 @@ class Likelihood(keras.losses.Loss, abc.ABC):
     def check_targets(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Returns `y` if it can be had under this likelihood; raises ValueError otherwise. Takes NumPy arrays."""
 
+    def check_outputs(self, outputs: Tensor) -> None:
+        """Raises ValueError if these outputs, of one draw in a function that is compiled, are not its parameters."""
+
+    def check_drawn_outputs(self, outputs: np.ndarray) -> None:
+        """Raises ValueError if the values of these outputs, [draws, n, outputs], show that they are none either."""
+
     @abc.abstractmethod
     def mean(self, outputs: Tensor) -> Tensor:
         """Returns E[y | outputs]; for classes, their probabilities."""
