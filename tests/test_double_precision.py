@@ -75,7 +75,9 @@ def test_likelihoods_train_and_predict_in_float64(name):
 
 @pytest.mark.usefixtures("float64")
 def test_targets_far_from_0_keep_their_standard_deviation():
-    model = keras.Sequential([keras.Input((3,)), layers.DenseFlipout(1, bias_posterior=bnn.posteriors.MeanFieldNormal())])
+    model = keras.Sequential(
+        [keras.Input((3,)), layers.DenseFlipout(1, bias_posterior=bnn.posteriors.MeanFieldNormal())]
+    )
     model(X)
     model.layers[0].random_weights["bias"][0].assign(1.7e9, 3.0)
     model.layers[0].random_weights["kernel"][0].assign(0.0, 0.0)
