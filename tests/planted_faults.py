@@ -588,8 +588,8 @@ PREDICTION = (
     Fault(
         "a new draw of the network for each batch of a prediction",
         "predictive.py",
-        "[drawing.draw_outputs(model, batch, seeds) for batch in bar]",
-        "[drawing.draw_outputs(model, batch, seeds + np.array([i, 0], 'int32')) for i, batch in enumerate(bar)]",
+        "draw_outputs(model, batch, seeds, check) for batch in bar]",
+        "draw_outputs(model, batch, seeds + np.array([i, 0], 'int32'), check) for i, batch in enumerate(bar)]",
         in_file("predictive", "test_a_draw_is_one_linear_function_for_all_inputs"),
     ),
     Fault(
@@ -600,8 +600,8 @@ PREDICTION = (
         in_file("predictive", "test_a_model_that_is_not_built_has_the_draws_that_it_has_once_it_is"),
         also=(
             (
-                "    if model not in _COMPILED:",
-                "    if not model.built:\n        model(inputs)\n    if model not in _COMPILED:",
+                "    draws = getattr(model,",
+                "    if not model.built:\n        model(inputs)\n    draws = getattr(model,",
             ),
         ),
     ),

@@ -416,7 +416,6 @@ def test_the_likelihood_is_the_one_that_is_given_or_the_one_of_the_model():
         ({"x": np.zeros((0, 4))}, "`x` must hold at least one input"),
         ({"x": np.float32(3)}, "`x` must hold at least one input"),
         ({"x": []}, "`x` must hold at least one input"),
-        ({"x": {"a": np.zeros((3, 4)), "b": np.zeros((2, 4))}}, "as many in each array"),
     ],
 )
 def test_a_wrong_argument_gets_one_clear_error(arguments, message):

@@ -19,11 +19,13 @@ __all__ = [
     "UnsavedVariable",
     "add_metric",
     "cardinality_before_batching",
+    "flatten_layers",
     "in_symbolic_scope",
     "inputs_of",
     "is_in_evaluation",
     "is_in_fit",
     "iterator_of_fit",
+    "last_compile",
     "logits_behind",
     "losses_replaced",
     "mask_of",
@@ -43,13 +45,14 @@ class UnsavedVariable(keras.random.SeedGenerator):
     Args:
         value: its value at the start.
         name: the variable's name.
+        dtype: its dtype.
     """
 
-    def __init__(self, value: float, name: str):
+    def __init__(self, value: float, name: str, dtype: str = "float32"):
         # Not `super().__init__()`, which makes a seed of the state.
         self.name = name
         self.state = keras.Variable(
-            value, shape=(), dtype="float32", trainable=False, autocast=False, aggregation="none", name=name
+            value, shape=(), dtype=dtype, trainable=False, autocast=False, aggregation="none", name=name
         )
 
 
@@ -152,3 +155,16 @@ def inputs_of(output: Tensor) -> list[Tensor]:
     """Returns the symbolic tensors of which an operation made this one; `Operation.input` raises as `output` does."""
     operation, node_index, _ = output._keras_history
     return operation._inbound_nodes[node_index].input_tensors
+
+
+def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns a model and all layers in it, nested ones too, each once; `model.layers` has the outermost alone."""
+    return model._flatten_layers()
+
+
+def last_compile(model: keras.Model) -> Any:
+    """Returns an object that each `compile` makes anew, None before the first.
+
+    `compile` replaces no public object: optimizer and loss may be the ones of the compile before.
+    """
+    return getattr(model, "_compile_config", None)

@@ -1,7 +1,6 @@
 """Whole networks drawn from a Bayesian model, and their outputs: what all Monte Carlo predictions are made of."""
 
 import random
-import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,38 +9,60 @@ import numpy as np
 
 from tfp_bnn import _backend, held_weights
 from tfp_bnn.checks import check_type
+from tfp_bnn.fingerprint import Change, Fingerprint
 from tfp_bnn.layers.variational_layer import variational_layers
 from tfp_bnn.likelihoods import Likelihood
 from tfp_bnn.noise import counted
+from tfp_bnn.precision import widened
 
 Tensor = Any
+Check = Callable[[Tensor], None]
 
 BAR_DELAY_SECONDS = 2.0
 """What takes less long shows no progress bar."""
 
+_IN_TRAINING = (
+    "Keras's JAX trainer has taken the values out of this model for as long as it trains, so it cannot predict now. "
+    "Predict in a callback, such as tfp_bnn.callbacks.EverySteps(400, lambda step: ...); a callback of your own calls "
+    "model.jax_state_sync() first. From another thread, predict with a copy that was saved and loaded. "
+)
+
 
 def likelihood_of(model: keras.Model, likelihood: Likelihood | None) -> Likelihood:
-    """Returns the likelihood, or that which a model was compiled with; raises ValueError if there is none."""
+    """Returns the likelihood, or that which a model was compiled with.
+
+    Raises:
+        ValueError: if there is none, or if the model has several outputs.
+    """
+    number = len(_known_outputs(model))
+    if number > 1:
+        raise several_outputs(model, number)
     if likelihood is not None:
         return check_type("likelihood", likelihood, Likelihood)
-    loss = getattr(model, "loss", None)
-    if not isinstance(loss, Likelihood):
+    losses = keras.tree.flatten(getattr(model, "loss", None))
+    if len(losses) != 1 or not isinstance(losses[0], Likelihood):
         raise ValueError(
             "A prediction needs a likelihood: compile the model with one, such as "
             "model.compile(..., loss=tfp_bnn.likelihoods.Categorical()), or pass predict(..., likelihood=...). "
-            f"Received: a model with loss={loss!r}"
+            f"Received: a model with loss={', '.join(map(_name_of_loss, losses))}"
         )
-    return loss
+    return losses[0]
 
 
-def batches_of(x: Any, batch_size: int) -> Iterator[Any]:
-    """Yields the inputs, `batch_size` at a time; raises ValueError if there are none, or not as many in each array."""
-    arrays = keras.tree.map_structure(np.asarray, x)
-    sizes = {array.shape[0] if array.ndim else 0 for array in keras.tree.flatten(arrays)}
-    if len(sizes) != 1 or 0 in sizes:
-        raise ValueError(f"`x` must hold at least one input, and as many in each array. Received: sizes {sizes}")
-    (size,) = sizes
-    for start in range(0, size, batch_size):
+def _known_outputs(model: keras.Model) -> list[Any]:
+    outputs = getattr(model, "outputs", None)
+    return outputs if isinstance(outputs, list) else []
+
+
+def _name_of_loss(loss: Any) -> str:
+    if isinstance(loss, keras.losses.Loss):
+        return type(loss).__name__
+    return getattr(loss, "__name__", repr(loss))
+
+
+def batches_of(arrays: Any, batch_size: int) -> Iterator[Any]:
+    """Yields arrays, or structures of arrays of one length, `batch_size` rows at a time."""
+    for start in range(0, len(keras.tree.flatten(arrays)[0]), batch_size):
         yield keras.tree.map_structure(lambda array, start=start: array[start : start + batch_size], arrays)
 
 
@@ -62,44 +83,96 @@ def seeds_of_draws(model: keras.Model, inputs: Any, num_draws: int, seed: int | 
     return np.stack([first, np.arange(num_draws) * max(tensors, 1)], axis=1).astype("int32")
 
 
-def _outputs_of_draw(model: keras.Model, inputs: Tensor, seed: Tensor) -> Tensor:
-    noise = counted(seed)
-    weights = {layer: layer.sample_weights(noise) for layer in variational_layers(model)}
-    with held_weights.hold(weights):
-        outputs = model(inputs, training=False)
-    if not keras.ops.is_tensor(outputs):
-        raise ValueError(f"`predict` takes models of one output. Received: {len(outputs)} outputs of {model.name!r}")
-    return outputs
+def draw_outputs(model: keras.Model, inputs: Any, seeds: np.ndarray, check: Check = lambda outputs: None) -> np.ndarray:
+    """Returns the outputs, [draws, n, outputs], of the networks that are drawn with the given seeds.
 
+    They are float64 if the model's are, and float32 otherwise. All draws run inside one compiled function, in which
+    each network is drawn once. The model keeps it: to compile takes as long as many a prediction, and training draws
+    plots again and again.
 
-# Compiling takes as long as many a prediction, and training draws plots again and again.
-_COMPILED: weakref.WeakKeyDictionary[keras.Model, Callable] = weakref.WeakKeyDictionary()
-
-
-def draw_outputs(model: keras.Model, inputs: Any, seeds: np.ndarray) -> np.ndarray:
-    """Returns the outputs, float32 [draws, n, outputs], of the networks that are drawn with the given seeds.
-
-    All draws run inside one compiled function, in which each network is drawn once.
+    Args:
+        model: the model.
+        inputs: arrays, in the structure that the model takes.
+        seeds: those of `seeds_of_draws`.
+        check: sees the outputs of a draw, [n, outputs], while they are compiled, and may raise.
     """
-    if model not in _COMPILED:
-        # A strong reference to the model, in the cache's value, would keep the model alive for ever.
+    draws = getattr(model, "_tfp_bnn_draws", None)
+    if draws is None or not draws.are_up_to_date():
+        draws = _CompiledDraws(model)
+    outputs = draws.run(inputs, seeds, check)
+    model._tfp_bnn_draws = draws
+    return outputs.astype(widened(outputs.dtype), copy=False)
+
+
+class _CompiledDraws:
+    """The draws of a model as it is when this is made, compiled."""
+
+    def __init__(self, model: keras.Model):
+        self._model = model
+        self._fingerprint = Fingerprint(model)
+        self._set_by_call: set[Change] | None = None
+        self._check: Check | None = None
         compile_draws = _compile_tensorflow if _backend.name() == "tensorflow" else _compile_jax
-        _COMPILED[model] = compile_draws(weakref.ref(model))
-    return keras.ops.convert_to_numpy(_COMPILED[model](inputs, seeds)).astype("float32", copy=False)
+        self._run = compile_draws(model, self._fingerprint.variables, self._outputs_of_draw)
+
+    def are_up_to_date(self) -> bool:
+        """Returns whether the model is still what was compiled."""
+        return self._fingerprint.changes() <= self._set_by_call
+
+    def run(self, inputs: Any, seeds: np.ndarray, check: Check) -> np.ndarray:
+        """Returns the outputs of the networks that are drawn with the given seeds."""
+        self._check = check
+        outputs = keras.ops.convert_to_numpy(self._run(inputs, seeds))
+        if self._set_by_call is None:
+            # What a layer's `call` itself sets, such as a count of its calls, says nothing of what it does.
+            self._set_by_call = self._fingerprint.changes()
+        return outputs
+
+    def _outputs_of_draw(self, inputs: Tensor, seed: Tensor) -> Tensor:
+        noise = counted(seed)
+        weights = {layer: layer.sample_weights(noise) for layer in variational_layers(self._model)}
+        with held_weights.hold(weights):
+            outputs = keras.tree.flatten(self._model(inputs, training=False))
+        if len(outputs) != 1:
+            raise several_outputs(self._model, len(outputs))
+        self._check(outputs[0])
+        return outputs[0]
 
 
-def _compile_tensorflow(model: Callable[[], keras.Model]) -> Callable[[Any, np.ndarray], Tensor]:
+def several_outputs(model: keras.Model, number: int) -> ValueError:
+    """Returns the error of a model whose outputs are not one tensor."""
+    return ValueError(
+        "`predict` and `summarize` take models of one output; make a model of each, such as "
+        f"keras.Model(model.inputs, model.outputs[0]). Received: {number} outputs of {model.name!r}"
+    )
+
+
+class _DoublePrecision(Exception):
+    """Raised while outputs that turn out to be float64 are compiled as float32."""
+
+
+def _compile_tensorflow(
+    model: keras.Model, variables: list[Any], outputs_of_draw: Callable[[Any, Tensor], Tensor]
+) -> Callable[[Any, np.ndarray], Tensor]:
     import tensorflow as tf
 
-    @tf.function(jit_compile=model().jit_compile, reduce_retracing=True)
+    def draw_all(inputs: Any, seeds: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        def draw(seed: tf.Tensor) -> tf.Tensor:
+            outputs = outputs_of_draw(inputs, seed)
+            if outputs.dtype == tf.float64 != dtype:
+                raise _DoublePrecision
+            return tf.cast(outputs, dtype)
+
+        return tf.map_fn(draw, seeds, parallel_iterations=1, fn_output_signature=dtype)
+
+    @tf.function(jit_compile=model.jit_compile, reduce_retracing=True)
     @tf.autograph.experimental.do_not_convert
     def draw_outputs(inputs: Any, seeds: tf.Tensor) -> tf.Tensor:
-        return tf.map_fn(
-            lambda seed: tf.cast(_outputs_of_draw(model(), inputs, seed), tf.float32),
-            seeds,
-            parallel_iterations=1,
-            fn_output_signature=tf.float32,
-        )
+        # A loop must know its dtype before its body is there to ask.
+        try:
+            return draw_all(inputs, seeds, tf.float32)
+        except _DoublePrecision:
+            return draw_all(inputs, seeds, tf.float64)
 
     def on_tensors(inputs: Any, seeds: np.ndarray) -> tf.Tensor:
         return draw_outputs(keras.tree.map_structure(tf.convert_to_tensor, inputs), tf.convert_to_tensor(seeds))
@@ -107,18 +180,35 @@ def _compile_tensorflow(model: Callable[[], keras.Model]) -> Callable[[Any, np.n
     return on_tensors
 
 
-def _compile_jax(model: Callable[[], keras.Model]) -> Callable[[Any, np.ndarray], Tensor]:
+def _compile_jax(
+    model: keras.Model, variables: list[Any], outputs_of_draw: Callable[[Any, Tensor], Tensor]
+) -> Callable[[Any, np.ndarray], Tensor]:
     import jax
 
     @jax.jit
     def draw_outputs(values: list[Tensor], inputs: Any, seeds: Tensor) -> Tensor:
         def one_draw(seed: Tensor) -> Tensor:
-            with keras.StatelessScope(state_mapping=list(zip(model().variables, values, strict=True))):
-                return _outputs_of_draw(model(), inputs, seed)
+            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+                return outputs_of_draw(inputs, seed)
 
         return jax.lax.map(one_draw, seeds)
 
     def on_values(inputs: Any, seeds: np.ndarray) -> Tensor:
-        return draw_outputs([variable.value for variable in model().variables], inputs, seeds)
+        values = _values_of(variables, model)
+        try:
+            return draw_outputs(values, inputs, seeds)
+        except RuntimeError as error:
+            # A training step in another thread may take them between the two lines above.
+            if any(value.is_deleted() for value in values):
+                raise RuntimeError(f"{_IN_TRAINING}Received: model {model.name!r}, in training") from error
+            raise
 
     return on_values
+
+
+def _values_of(variables: list[Any], model: keras.Model) -> list[Tensor]:
+    try:
+        return [variable.value for variable in variables]
+    except TypeError as error:
+        # A variable without a value asks its initializer for one, and has none.
+        raise RuntimeError(f"{_IN_TRAINING}Received: model {model.name!r}, in training") from error

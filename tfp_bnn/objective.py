@@ -170,7 +170,8 @@ def _aggregated(model: keras.Model, losses: Sequence[Tensor]) -> Tensor:
 
 
 def _total(terms: Iterable[Tensor]) -> Tensor:
-    return sum((keras.ops.cast(term, "float32") for term in terms), keras.ops.zeros((), "float32"))
+    floatx = keras.config.floatx()
+    return sum((keras.ops.cast(term, floatx) for term in terms), keras.ops.zeros((), floatx))
 
 
 def _variance_of_targets(model: keras.Model, y: Any) -> Tensor:

@@ -33,29 +33,29 @@ def kl_scale(model: keras.Model, y_pred: Any, sample_weight: Any) -> float | Ten
     ]
     if all(isinstance(scale, float) for scale in scales):
         return max(scales, default=1.0)
-    return keras.ops.max(keras.ops.stack([keras.ops.cast(scale, "float32") for scale in scales]))
+    return keras.ops.max(keras.ops.stack([keras.ops.cast(scale, keras.config.floatx()) for scale in scales]))
 
 
 def _scale(output: Tensor, sample_weight: Tensor | None, reduction: str | None) -> float | Tensor:
     ops = keras.ops
     positions = ops.shape(output)[1:-1]
     mask = _keras.mask_of(output)
-    examples = ops.cast(ops.shape(output)[0], "float32")
+    examples = ops.cast(ops.shape(output)[0], keras.config.floatx())
     if reduction == "sum":
         # Keras counts sums of several replicas whole, and of other losses each replica's share.
         return examples * _backend.num_replicas()
     if reduction == "mean_with_sample_weight" and sample_weight is not None:
-        weights = ops.cast(sample_weight, "float32")
+        weights = ops.cast(sample_weight, keras.config.floatx())
         return ops.divide_no_nan(examples, ops.sum(weights if mask is None else _masked(weights, mask)))
     if mask is not None:
-        return ops.divide_no_nan(examples, ops.sum(ops.cast(mask, "float32")))
+        return ops.divide_no_nan(examples, ops.sum(ops.cast(mask, keras.config.floatx())))
     if all(isinstance(size, int) for size in positions):
         return 1.0 / max(1, math.prod(positions))
-    return 1.0 / ops.prod(ops.stack([ops.cast(size, "float32") for size in positions]))
+    return 1.0 / ops.prod(ops.stack([ops.cast(size, keras.config.floatx()) for size in positions]))
 
 
 def _masked(weights: Tensor, mask: Tensor) -> Tensor:
-    mask = keras.ops.cast(mask, "float32")
+    mask = keras.ops.cast(mask, keras.config.floatx())
     missing = len(mask.shape) - len(weights.shape)
     return keras.ops.reshape(weights, (*keras.ops.shape(weights), *[1] * missing)) * mask
 

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.special
 from tqdm import auto as tqdm
 
-from tfp_bnn import drawing, mixture_quantiles
+from tfp_bnn import drawing, inputs, mixture_quantiles
 from tfp_bnn.checks import check_count, check_type
 from tfp_bnn.columns import column
 from tfp_bnn.likelihoods import Categorical, Likelihood
@@ -239,11 +239,27 @@ def predict(
     check_count("num_draws", num_draws)
     check_count("batch_size", batch_size)
     likelihood = drawing.likelihood_of(model, likelihood)
-    batches = list(drawing.batches_of(x, batch_size))
+    batches = list(drawing.batches_of(inputs.arrays_for(model, x), batch_size))
     seeds = drawing.seeds_of_draws(model, batches[0], num_draws, seed)
     delay = drawing.BAR_DELAY_SECONDS
     bar = tqdm.tqdm(batches, desc=f"{num_draws} draws", unit="batch", delay=delay, disable=not verbose)
-    return Predictive(np.concatenate([drawing.draw_outputs(model, batch, seeds) for batch in bar], axis=1), likelihood)
+
+    def check(outputs: Tensor) -> None:
+        _check_no_positions(outputs)
+        likelihood.check_outputs(outputs)
+
+    outputs = np.concatenate([drawing.draw_outputs(model, batch, seeds, check) for batch in bar], axis=1)
+    likelihood.check_drawn_outputs(outputs)
+    return Predictive(outputs, likelihood)
+
+
+def _check_no_positions(outputs: Tensor) -> None:
+    """Raises what `Predictive` would raise, before all draws are computed."""
+    if outputs.ndim not in (2, None):
+        raise ValueError(
+            "The outputs of a network must be [n, outputs], so that those of its draws are [draws, n, outputs]; "
+            f"see `tfp_bnn.summarize` for others. Received: outputs of shape {tuple(outputs.shape)}"
+        )
 
 
 def check_classes_of(name: str, predictive: Any) -> Predictive:

@@ -10,6 +10,7 @@ import keras
 
 from tfp_bnn import _tfp
 from tfp_bnn.constants import HALF_LOG_TWO_PI
+from tfp_bnn.precision import widened
 from tfp_bnn.softplus import plus_softplus, softplus
 
 Tensor = Any
@@ -158,10 +159,12 @@ class ScaleMixture(Prior):
         if not self.learned:
             return value
         initializer = keras.initializers.Constant(value)
-        return self.add_weight(name=name, shape=(), initializer=initializer, dtype="float32", autocast=False)
+        dtype = widened(self.variable_dtype)
+        return self.add_weight(name=name, shape=(), initializer=initializer, dtype=dtype, autocast=False)
 
-    def _parameters(self, dtype: str = "float32") -> tuple[Tensor, Tensor, Tensor]:
+    def _parameters(self, dtype: str | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Returns log sigma_1, log sigma_2 and logit pi as tensors."""
+        dtype = widened(self.variable_dtype) if dtype is None else dtype
         bounded = [
             keras.ops.clip(keras.ops.cast(p, dtype), -_BOUND, _BOUND) for p in (self._log_sigma_1, self._log_sigma_2)
         ]

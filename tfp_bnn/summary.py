@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from tqdm import auto as tqdm
 
-from tfp_bnn import drawing
+from tfp_bnn import drawing, inputs
 from tfp_bnn.checks import check_count
 from tfp_bnn.columns import column
 from tfp_bnn.likelihoods import Likelihood
@@ -75,8 +75,7 @@ class PredictiveSummary(Prediction):
         Raises:
             ValueError: for likelihoods other than of classes or of one yes-or-no target: their mean does not say it.
         """
-        mean = keras.ops.convert_to_tensor(self.mean().astype("float32"))
-        return keras.ops.convert_to_numpy(self.likelihood.entropy_of_mean(mean))
+        return keras.ops.convert_to_numpy(self.likelihood.entropy_of_mean(keras.ops.convert_to_tensor(self.mean())))
 
     def predicts_classes(self) -> bool:
         """Returns whether y is one of several classes, or one yes or no."""
@@ -136,7 +135,7 @@ def summarize(
     check_count("num_draws", num_draws)
     check_count("batch_size", batch_size)
     likelihood = drawing.likelihood_of(model, likelihood)
-    batches = list(drawing.batches_of(x, batch_size))
+    batches = list(drawing.batches_of(inputs.arrays_for(model, x), batch_size))
     targets = _batches_of_targets(y, batches)
     seeds_of_draws = drawing.seeds_of_draws(model, batches[0], num_draws, seed)
     chunks = np.array_split(seeds_of_draws, -(-num_draws // _DRAWS_AT_ONCE))
@@ -145,8 +144,11 @@ def summarize(
     )
 
     def outputs_of(batch: Any) -> Iterator[np.ndarray]:
-        for seeds in chunks:
-            yield drawing.draw_outputs(model, batch, seeds)
+        for number, seeds in enumerate(chunks):
+            outputs = drawing.draw_outputs(model, batch, seeds, likelihood.check_outputs)
+            if batch is batches[0] and number == 0:
+                likelihood.check_drawn_outputs(outputs)
+            yield outputs
             bar.update(len(seeds))
 
     with bar:

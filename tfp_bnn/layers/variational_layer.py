@@ -11,6 +11,7 @@ from tfp_bnn import _backend, _keras, divergences, held_weights
 from tfp_bnn.layers.cloning import prior_of_clone
 from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
+from tfp_bnn.precision import widened
 from tfp_bnn.priors import Prior
 
 Tensor = Any
@@ -54,7 +55,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.random_weights: dict[str, tuple[PosteriorVariables, Prior]] = {}
         self._configured_kl_weight = kl_weight
-        self._kl_weight = _keras.UnsavedVariable(kl_weight or 0.0, "kl_weight")
+        self._kl_weight = _keras.UnsavedVariable(kl_weight or 0.0, "kl_weight", widened(self.variable_dtype))
         self._has_kl_weight = kl_weight is not None
         self._counted_kl: CountedKL | None = None
         self._lacks_kl_weight = False
@@ -111,8 +112,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
         def add_weight(**kwargs: Any) -> Any:
             # A mixed precision policy must not round what KL and standard deviations are computed from.
-            dtype = "float64" if self.variable_dtype == "float64" else "float32"
-            return self.add_weight(dtype=dtype, autocast=False, **kwargs)
+            return self.add_weight(dtype=widened(self.variable_dtype), autocast=False, **kwargs)
 
         self.random_weights[name] = (posterior.create(add_weight, name, tuple(shape)), prior)
         prior.serve(self)
@@ -147,7 +147,9 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         self, posteriors: Mapping[str, WeightPosterior], samples: Mapping[str, WeightSample], noise: Noise
     ) -> None:
         kl = self._sum_of_divergences(posteriors, samples, noise)
-        term = self._kl_weight.state * keras.ops.cast(kl, "float32")
+        dtype = widened(kl.dtype)
+        # Keras's losses are of this dtype whatever the layers are of, and its trainer adds like to like alone.
+        term = keras.ops.cast(keras.ops.cast(self._kl_weight.state, dtype) * kl, keras.config.floatx())
         self._counted_kl = CountedKL(kl, term)
         self.add_loss(term)
 
@@ -284,4 +286,4 @@ def variational_layers(model: keras.layers.Layer) -> list[VariationalLayer]:
     >>> [layer.units for layer in variational_layers(models.mlp((4,), units=(8,), num_outputs=2))]
     [8, 2]
     """
-    return [layer for layer in model._flatten_layers() if isinstance(layer, VariationalLayer)]
+    return [layer for layer in _keras.flatten_layers(model) if isinstance(layer, VariationalLayer)]
