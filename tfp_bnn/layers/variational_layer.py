@@ -7,8 +7,7 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import _backend, divergences, held_weights
-from tfp_bnn.layers.cloning import prior_of_clone
+from tfp_bnn import _backend, divergences, held_weights, prior_sharing
 from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
 from tfp_bnn.priors import Prior
@@ -104,7 +103,10 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         def add_weight(**kwargs: Any) -> Any:
             # A mixed precision policy must not round what KL and standard deviations are computed from.
             dtype = "float64" if self.variable_dtype == "float64" else "float32"
-            return self.add_weight(dtype=dtype, autocast=False, **kwargs)
+            variable = self.add_weight(dtype=dtype, autocast=False, **kwargs)
+            # An attribute, since `tf.train.Checkpoint` looks for variables in attributes.
+            setattr(self, variable.name, variable)
+            return variable
 
         self.random_weights[name] = (posterior.create(add_weight, name, tuple(shape)), prior)
 
@@ -183,8 +185,10 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
         def restore(value: Any) -> Any:
             if isinstance(value, dict) and "class_name" in value:
-                value = keras.saving.deserialize_keras_object(value)
-            return prior_of_clone(value) if isinstance(value, Prior) else value
+                return keras.saving.deserialize_keras_object(value)
+            # A clone is made of configs that hold the original's prior itself.
+            is_original = isinstance(value, Prior) and prior_sharing.is_copying()
+            return type(value).from_config(value.get_config()) if is_original else value
 
         return cls(**{name: restore(value) for name, value in config.items()})
 
