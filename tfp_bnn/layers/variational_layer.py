@@ -2,12 +2,13 @@
 
 import abc
 import math
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import keras
 
 from tfp_bnn import _backend, divergences, held_weights, prior_sharing
+from tfp_bnn.layers.callers import check_callers
 from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
 from tfp_bnn.priors import Prior
@@ -118,12 +119,20 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         held = held_weights.of(self)
         if held is not None:
             return self.outputs_at(inputs, held)
+        check_callers(self)
         noise = Noise(self.seed_generator.next)
         posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
         outputs, samples = self.noisy_outputs(inputs, posteriors, noise)
         if self._counts_kl(training):
             self._add_kl(posteriors, samples, noise)
         return outputs
+
+    def rematerialized_call(self, fn: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Callable[..., Tensor]:
+        """Returns the function as it is: in `keras.RematScope` the layer is not rematerialized.
+
+        Its KL term and the state of its noise could not leave what is run twice.
+        """
+        return fn
 
     def _counts_kl(self, training: bool) -> bool:
         if training and not self._has_kl_weight:
@@ -148,6 +157,16 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         """
         kl, self._kl_of_pass = self._kl_of_pass, None
         return kl
+
+    def draw_for_sequence(self, training: bool) -> dict[str, Tensor]:
+        """Draws all random weights of the layer once, by name, and adds the KL term: for a layer run at each step."""
+        check_callers(self)
+        noise = Noise(self.seed_generator.next)
+        posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
+        samples = {name: posterior.sample(noise) for name, posterior in posteriors.items()}
+        if self._counts_kl(training):
+            self._add_kl(posteriors, samples, noise)
+        return {name: sample.value for name, sample in samples.items()}
 
     def sample_weights(self, noise: Noise) -> dict[str, Tensor]:
         """Draws all random weights of the layer once; returns them by name."""
