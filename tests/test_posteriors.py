@@ -265,8 +265,12 @@ def test_functions_are_asked_for_distributions_over_kernel_and_bias_together():
         asked.append((kernel_size, bias_size, dtype))
         return fixed_normals(kernel_size, bias_size, dtype)
 
+    def ask_trained(kernel_size, bias_size, dtype):
+        asked.append((kernel_size, bias_size, dtype))
+        return trained_normals(kernel_size, bias_size, dtype)
+
     for use_bias in (True, False):
-        layers.DenseVariational(2, ask, ask, use_bias=use_bias).build((None, 3))
+        layers.DenseVariational(2, ask_trained, ask, use_bias=use_bias).build((None, 3))
     assert asked == [(6, 2, "float32")] * 2 + [(6, 0, "float32")] * 2
 
 
@@ -392,6 +396,6 @@ def test_an_exact_divergence_that_tfp_does_not_know_is_refused_before_the_traini
             of_today = _tfp.distributions()
             return of_today.Independent(of_today.Cauchy(np.zeros(kernel_size + bias_size, "float32"), 1.0), 1)
 
-        layer = layers.DenseVariational(2, fixed_normals, cauchys, kl_use_exact=True)
+        layer = layers.DenseVariational(2, trained_normals, cauchys, kl_use_exact=True)
         with pytest.raises(ValueError, match=r"No closed form is known .* prior=Independent"):
             layer.build((None, 3))

@@ -1,7 +1,9 @@
 """Saving and loading: the same posterior, the same shared prior, the same predictions."""
 
+import copy
 import json
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -151,3 +153,100 @@ def test_a_file_that_is_cut_off_does_not_load(trained, tmp_path):
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(Exception, match=r"(?i)file|zip"):
         keras.saving.load_model(path)
+
+
+# One learned prior, shared: in whatever way the model is copied
+
+
+def save_and_load(name):
+    def copy_of(model, tmp_path):
+        model.save(tmp_path / name)
+        return keras.saving.load_model(tmp_path / name)
+
+    return copy_of
+
+
+WAYS_TO_COPY = {
+    "keras": save_and_load("model.keras"),
+    "h5": save_and_load("model.h5"),
+    "json": lambda model, tmp_path: keras.models.model_from_json(model.to_json()),
+    "config": lambda model, tmp_path: type(model).from_config(model.get_config()),
+    "object config": lambda model, tmp_path: keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(model)
+    ),
+    "clone": lambda model, tmp_path: keras.models.clone_model(model),
+    "pickle": lambda model, tmp_path: pickle.loads(pickle.dumps(model)),
+    "deepcopy": lambda model, tmp_path: copy.deepcopy(model),
+}
+
+
+def functional_with_a_model_inside():
+    first, second = (bnn.priors.ScaleMixture(1.0, 0.1, 0.3, trainable=True, name="prior") for _ in range(2))
+    inputs = keras.Input((4,))
+    inner = keras.Sequential([keras.Input((5,)), bnn.layers.DenseFlipout(4, prior=first)])
+    hidden = inner(bnn.layers.DenseFlipout(5, prior=first)(inputs))
+    hidden = bnn.layers.DenseVariational(3, prior=second)(hidden)
+    return keras.Model(inputs, bnn.layers.DenseReparameterization(2, prior=second)(hidden))
+
+
+def priors_of(model):
+    return [layer.prior for layer in bnn.layers.variational_layers(model)]
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("way", WAYS_TO_COPY)
+def test_a_shared_learned_prior_is_shared_in_every_copy(way, tmp_path):
+    model = functional_with_a_model_inside()
+    priors = priors_of(model)
+    pattern = [[one is other for other in priors] for one in priors]
+    copies = [WAYS_TO_COPY[way](model, tmp_path) for _ in range(2)]
+    for copied in copies:
+        assert [[one is other for other in priors_of(copied)] for one in priors_of(copied)] == pattern
+        assert len(copied.trainable_variables) == len(model.trainable_variables)
+    # Not shared between models.
+    first, second = ({id(prior) for prior in priors_of(copied)} for copied in copies)
+    assert len({*first, *second, *map(id, priors)}) == 6
+
+
+def test_a_copy_of_a_copy_shares_its_prior_too(tmp_path):
+    model = functional_with_a_model_inside()
+    for way in WAYS_TO_COPY.values():
+        model = way(model, tmp_path)
+        assert len({id(prior) for prior in priors_of(model)}) == 2
+
+
+def test_a_layer_whose_config_was_edited_gets_a_prior_of_its_own():
+    prior = bnn.priors.Normal(1.0)
+    model = keras.Sequential([keras.Input((4,)), *(bnn.layers.DenseFlipout(4, prior=prior) for _ in range(3))])
+    config = model.get_config()
+    config["layers"][-1]["config"]["prior"]["config"]["scale"] = 0.5
+    copied = keras.Sequential.from_config(config)
+    assert [layer.prior.scale for layer in copied.layers] == [1.0, 1.0, 0.5]
+    assert copied.layers[0].prior is copied.layers[1].prior
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_an_h5_file_holds_the_same_model(trained, tmp_path):
+    trained.save(tmp_path / "model.h5")
+    assert_same(trained, keras.saving.load_model(tmp_path / "model.h5"))
+
+
+# TensorFlow's checkpoints
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="tf.train.Checkpoint knows TensorFlow's variables")
+def test_a_checkpoint_holds_every_weight(tmp_path):
+    import tensorflow as tf
+
+    model = bnn.prune(train_model(), 0.5)
+    other = bnn.prune(make_model(), 0.5)
+    path = tf.train.Checkpoint(model).write(str(tmp_path / "checkpoint"))
+    saved = [
+        tf.train.load_variable(path, name)
+        for name, _ in tf.train.list_variables(path)
+        if name.endswith("VARIABLE_VALUE")
+    ]
+    for weights in model.weights:
+        assert any(np.array_equal(weights.numpy(), value) for value in saved), weights.path
+    tf.train.Checkpoint(other).read(path).assert_consumed()
+    assert_same(model, other)

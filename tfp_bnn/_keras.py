@@ -18,6 +18,7 @@ __all__ = [
     "TFDatasetAdapter",
     "UnsavedVariable",
     "add_metric",
+    "backend_variable",
     "cardinality_before_batching",
     "flatten_layers",
     "in_symbolic_scope",
@@ -168,3 +169,8 @@ def last_compile(model: keras.Model) -> Any:
     `compile` replaces no public object: optimizer and loss may be the ones of the compile before.
     """
     return getattr(model, "_compile_config", None)
+
+
+def backend_variable(variable: keras.Variable) -> Any:
+    """Returns the backend's own variable behind a Keras variable; the public `value` may be one cast to half of it."""
+    return variable._value

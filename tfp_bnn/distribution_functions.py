@@ -11,11 +11,28 @@ from typing import Any
 import keras
 
 from tfp_bnn import _tfp, divergences
-from tfp_bnn.noise import Noise
+from tfp_bnn.noise import Noise, counted
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
 from tfp_bnn.priors import Prior
+from tfp_bnn.variable_reads import Reads, reads_of, variables_in
 
 Tensor = Any
+
+_HOW_TO_LEARN = """Return a Keras layer whose `call` makes the distribution anew of its variables:
+
+class TrainedNormals(keras.layers.Layer):
+    def __init__(self, size):
+        super().__init__()
+        self.loc = self.add_weight(name="loc", shape=(size,), initializer="zeros")
+        self.rho = self.add_weight(name="rho", shape=(size,), initializer=keras.initializers.Constant(-3.0))
+
+    def call(self, inputs):  # inputs is None
+        scale = keras.ops.softplus(self.rho)
+        return tfd.Independent(tfd.Normal(keras.ops.convert_to_tensor(self.loc), scale), 1)
+
+def make_distribution(kernel_size, bias_size, dtype):
+    return TrainedNormals(kernel_size + bias_size)
+"""
 
 
 class DistributionWeights(WeightPosterior):
@@ -54,7 +71,7 @@ class DistributionPosterior(Posterior, PosteriorVariables):
     """
 
     def __init__(self, source: Any, shape: Sequence[int]):
-        self._source = source
+        self.source = source
         self._shape = shape
 
     def create(self, add_weight: Callable[..., Any], name: str, shape: Sequence[int]) -> PosteriorVariables:
@@ -63,7 +80,7 @@ class DistributionPosterior(Posterior, PosteriorVariables):
 
     def read(self) -> DistributionWeights:
         """Returns the distribution with today's values."""
-        return DistributionWeights(_today(self._source), self._shape)
+        return DistributionWeights(_today(self.source), self._shape)
 
 
 class DistributionPrior(Prior):
@@ -93,6 +110,69 @@ def _tfp_divergence(posterior: DistributionWeights, prior: DistributionPrior) ->
         return keras.ops.sum(q.kl_divergence(p))
     except NotImplementedError as error:
         raise divergences.unknown(type(q).__name__, type(p).__name__) from error
+
+
+def variables_of_posterior(posterior: DistributionPosterior) -> list[keras.Variable]:
+    """Returns the Keras variables that a posterior from a function is made of, trained or not.
+
+    Raises:
+        ValueError: if it has none that are trained, or others that Keras would not train.
+    """
+    reads = reads_of(lambda: _drawn(posterior))
+    _check_reads("posterior", reads)
+    if not any(variable.trainable for variable in reads.keras_variables):
+        raise ValueError(
+            "A posterior that reads no trainable Keras variable would never be trained. "
+            f"{_HOW_TO_LEARN}Received: posterior={_today(posterior.source)!r}"
+        )
+    return reads.keras_variables
+
+
+def variables_of_prior(prior: DistributionPrior, posterior: PosteriorVariables) -> list[keras.Variable]:
+    """Returns the Keras variables that a prior from a function is made of; a fixed prior has none.
+
+    Args:
+        prior: the prior.
+        posterior: the posterior of the same weights; its draw is what the prior is asked about.
+
+    Raises:
+        ValueError: if it has variables that Keras would not train.
+    """
+    weights = posterior.read().sample(_fixed_noise()).value
+
+    def ask() -> Any:
+        prior.log_prob(weights)
+        return prior.distribution()
+
+    reads = reads_of(ask)
+    _check_reads("prior", reads)
+    return reads.keras_variables
+
+
+def _drawn(posterior: DistributionPosterior) -> Any:
+    weights = posterior.read()
+    weights.sample(_fixed_noise())
+    return weights.distribution()
+
+
+def _fixed_noise() -> Noise:
+    return counted(keras.ops.convert_to_tensor([0, 0], "int32"))
+
+
+def _check_reads(name: str, reads: Reads) -> None:
+    if reads.foreign_variables:
+        raise ValueError(
+            f"A {name} made of variables that are not Keras's (tf.Variable, a layer of TFP or of tf_keras) would never "
+            f"be trained. {_HOW_TO_LEARN}Received: {name} with {reads.foreign_variables!r}"
+        )
+    read = {id(variable) for variable in reads.keras_variables}
+    distribution = reads.result
+    frozen = [v for v in variables_in(getattr(distribution, "parameters", {})) if id(v) not in read and v.trainable]
+    if frozen:
+        raise ValueError(
+            f"A {name} that is made once keeps the values that its Keras variables had then, and would never be "
+            f"trained. {_HOW_TO_LEARN}Received: {name}={distribution!r} of {frozen!r}"
+        )
 
 
 def _today(source: Any) -> Any:

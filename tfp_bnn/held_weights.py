@@ -16,12 +16,12 @@ _held: contextvars.ContextVar[Mapping[int, LayerWeights] | None] = contextvars.C
 
 @contextlib.contextmanager
 def hold(weights: Mapping[Any, LayerWeights]) -> Iterator[None]:
-    """Holds the weights of layers for as long as the scope is open.
+    """Holds the weights of layers for as long as the scope is open, beside those that scopes around it hold.
 
     Args:
         weights: for each layer, its tensors of weights by name.
     """
-    token = _held.set({id(layer): tensors for layer, tensors in weights.items()})
+    token = _held.set({**(_held.get() or {}), **{id(layer): tensors for layer, tensors in weights.items()}})
     try:
         yield
     finally:

@@ -4,7 +4,9 @@ Both are made from the bits of `threefry`, in one loop over memory if compiled; 
 within a function that is not. (The numbers of double precision, which few need, come from the backend's generator.)
 """
 
+import functools
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,15 +41,45 @@ if _backend.name() == "tensorflow":
     def _as_seed(seed: Tensor) -> Tensor:
         return tf.cast(tf.math.floormod(seed, tf.cast(_SEEDS, seed.dtype)), tf.int32)
 
+    _SIGNATURE = (tf.TensorSpec([2], tf.uint32), tf.TensorSpec([], tf.int32))
+
+    def _traced_once(draw: Draw) -> Draw:
+        """Returns the same function of tensors that runs its Python, which takes seconds, only once."""
+
+        @functools.cache
+        def trace() -> tuple[Any, list[str], str]:
+            with tf.init_scope():
+                graph = tf.function(draw, input_signature=_SIGNATURE, autograph=False).get_concrete_function().graph
+            inputs, definition = [tensor.name for tensor in graph.inputs], graph.as_graph_def()
+            for node in [node for node in definition.node if node.op == "Placeholder"]:
+                definition.node.remove(node)  # XLA has none
+            return definition, inputs, graph.outputs[0].name
+
+        def draw_traced(key: Tensor, size: Any) -> Tensor:
+            definition, inputs, output = trace()
+            arguments = dict(zip(inputs, (key, size), strict=True))
+            return tf.graph_util.import_graph_def(definition, arguments, [output])[0]
+
+        return draw_traced
+
     def _compiled(draw: Draw) -> Draw:
-        signature = [tf.TensorSpec([2], tf.uint32), tf.TensorSpec([], tf.int32)]
+        draw = _traced_once(draw)
+
+        def compiled(xla: bool) -> Draw:
+            return tf.function(draw, input_signature=_SIGNATURE, autograph=False, jit_compile=xla)
+
         # Eager calls meet many sizes once, and XLA compiles each: no gain.
-        eager, within_graph = (
-            tf.function(draw, input_signature=signature, autograph=False, jit_compile=xla) for xla in (False, True)
-        )
+        eager = compiled(xla=False)
+        # Each graph has its own: what converts a graph (to ONNX, say) removes the functions that it calls, for all.
+        of_graphs: weakref.WeakKeyDictionary[tf.Graph, Draw] = weakref.WeakKeyDictionary()
 
         def draw_compiled(key: Tensor, size: Any) -> Tensor:
-            return (eager if tf.executing_eagerly() else within_graph)(key, size)
+            if tf.executing_eagerly():
+                return eager(key, size)
+            graph = tf.compat.v1.get_default_graph()
+            if graph not in of_graphs:
+                of_graphs[graph] = compiled(xla=True)
+            return of_graphs[graph](key, size)
 
         return draw_compiled
 

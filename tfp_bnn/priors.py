@@ -3,12 +3,12 @@
 import abc
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
-from tfp_bnn import _tfp
+from tfp_bnn import _tfp, prior_sharing
 from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.precision import widened
 from tfp_bnn.softplus import plus_softplus, softplus
@@ -24,12 +24,15 @@ class Prior(keras.layers.Layer, abc.ABC):
     """A prior over weights. One object may serve any number of layers; what it learns, it learns from all of them.
 
     It is a Keras layer only so that Keras tracks its variables: a learned prior appears in `trainable_variables`
-    once, however many layers hold it, and is still shared after saving and loading, and in `keras.models.clone_model`.
-    `model.from_config(model.get_config())` alone gives each layer a prior of its own.
+    once, however many layers hold it. It is still shared in all copies of a model: after saving and loading (`.keras`,
+    `.h5`, JSON), in `keras.models.clone_model`, `from_config`, `copy.deepcopy` and pickles. Each copy of the model has
+    a prior of its own.
     """
 
     def __init__(self, name: str | None = None):
         super().__init__(name=name)
+        # Which object it is, for configs: names and parameters of two priors may be the same.
+        self.identity = prior_sharing.new_identity(self)
         self.built = True
         self._layers_served: weakref.WeakSet[keras.layers.Layer] = weakref.WeakSet()
 
@@ -54,8 +57,14 @@ class Prior(keras.layers.Layer, abc.ABC):
         return None
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what the constructor takes."""
-        return {"name": self.name}
+        """Returns what the constructor takes, and which prior it is."""
+        return {"name": self.name, "identity": self.identity}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Prior":
+        """Makes the prior that `get_config` describes; in one copy of a model, one for all configs of one prior."""
+        arguments = {name: value for name, value in config.items() if name != "identity"}
+        return prior_sharing.shared(config, lambda: cls(**arguments))
 
 
 @keras.saving.register_keras_serializable("tfp_bnn.priors")

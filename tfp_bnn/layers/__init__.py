@@ -13,7 +13,10 @@ from tfp_bnn.layers.convolutional import (
 )
 from tfp_bnn.layers.dense import DenseFlipout, DenseLocalReparameterization, DenseReparameterization
 from tfp_bnn.layers.dense_variational import DenseVariational
+from tfp_bnn.layers.sequences import hold_weights_in_loops
 from tfp_bnn.layers.variational_layer import VariationalLayer, variational_layers
+
+hold_weights_in_loops()
 
 # TFP's spelling.
 Convolution1DFlipout = Conv1DFlipout

@@ -7,7 +7,12 @@ import keras
 
 from tfp_bnn import divergences, posteriors, priors
 from tfp_bnn.checks import check_count
-from tfp_bnn.distribution_functions import DistributionPosterior, DistributionPrior
+from tfp_bnn.distribution_functions import (
+    DistributionPosterior,
+    DistributionPrior,
+    variables_of_posterior,
+    variables_of_prior,
+)
 from tfp_bnn.layers.linear_layer import check_features
 from tfp_bnn.layers.variational_layer import VariationalLayer, monte_carlo_divergence
 from tfp_bnn.noise import Noise
@@ -30,8 +35,8 @@ class DenseVariational(VariationalLayer):
         units: number of outputs, a positive integer.
         posterior: a `tfp_bnn.posteriors.Posterior`; None stands for `MeanFieldNormal()`. Or, as TFP's layer takes it,
             a function of (kernel size, bias size, dtype) that returns a distribution over a vector of that many
-            weights, the kernel's first, or a callable of one argument, always None, that returns one. A callable that
-            is a Keras layer is tracked and trained.
+            weights, the kernel's first, or a callable of one argument, always None, that returns one. The Keras
+            variables that the callable reads are tracked and trained; it must read some.
         prior: a `tfp_bnn.priors.Prior`, which several layers may share; None stands for `Normal(scale=1.0)`. Or such
             a function.
         kl_weight: what the KL divergence is multiplied by in the loss; None leaves it to `callbacks.KLWeight`.
@@ -43,7 +48,8 @@ class DenseVariational(VariationalLayer):
 
     Raises:
         ValueError: if an argument or the inputs' shape is wrong, if the exact divergence is asked for and not known,
-            or if it is trained with no KL weight set.
+            if a function brings a posterior that would never be trained, or a prior that looks learned and would
+            not be, or if the layer is trained with no KL weight set.
         ImportError: if a function is given and TFP does not import.
 
     Example:
@@ -99,8 +105,22 @@ class DenseVariational(VariationalLayer):
         if not isinstance(prior, priors.Prior):
             self.distribution_prior = prior = DistributionPrior(prior(*sizes))
         self.add_random_weights("weights", shape, posterior, prior)
+        self._track_what_is_read(posterior, prior)
         if self.kl_use_exact:
             divergences.closed_form(self._variables().read(), prior)  # raises now what it would raise in training
+
+    def _track_what_is_read(self, posterior: posteriors.Posterior, prior: priors.Prior) -> None:
+        """Makes the variables of functions the layer's own, and refuses those that would never be trained."""
+        read = []
+        if isinstance(posterior, DistributionPosterior):
+            read += variables_of_posterior(posterior)
+        if isinstance(prior, DistributionPrior):
+            read += variables_of_prior(prior, self._variables())
+        tracked = {id(variable) for variable in self.variables}
+        own = {id(variable): variable for variable in read if id(variable) not in tracked}
+        for number, variable in enumerate(own.values()):
+            # Attributes, for Keras and for `tf.train.Checkpoint`.
+            setattr(self, f"variable_of_function_{number}", variable)
 
     def noisy_outputs(
         self, inputs: Tensor, weights: Mapping[str, WeightPosterior], noise: Noise

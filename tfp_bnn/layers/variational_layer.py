@@ -2,13 +2,13 @@
 
 import abc
 import math
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 
-from tfp_bnn import _backend, _keras, divergences, held_weights
-from tfp_bnn.layers.cloning import prior_of_clone
+from tfp_bnn import _backend, _keras, divergences, held_weights, prior_sharing
+from tfp_bnn.layers.callers import check_callers
 from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
 from tfp_bnn.precision import widened
@@ -112,7 +112,10 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
         def add_weight(**kwargs: Any) -> Any:
             # A mixed precision policy must not round what KL and standard deviations are computed from.
-            return self.add_weight(dtype=widened(self.variable_dtype), autocast=False, **kwargs)
+            variable = self.add_weight(dtype=widened(self.variable_dtype), autocast=False, **kwargs)
+            # An attribute, since `tf.train.Checkpoint` looks for variables in attributes.
+            setattr(self, variable.name, variable)
+            return variable
 
         self.random_weights[name] = (posterior.create(add_weight, name, tuple(shape)), prior)
         prior.serve(self)
@@ -125,12 +128,20 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         held = held_weights.of(self)
         if held is not None:
             return self.outputs_at(inputs, held)
+        check_callers(self)
         noise = Noise(self.seed_generator.next)
         posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
         outputs, samples = self.noisy_outputs(inputs, posteriors, noise)
         if self._counts_kl(training):
             self._add_kl(posteriors, samples, noise)
         return outputs
+
+    def rematerialized_call(self, fn: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Callable[..., Tensor]:
+        """Returns the function as it is: in `keras.RematScope` the layer is not rematerialized.
+
+        Its KL term and the state of its noise could not leave what is run twice.
+        """
+        return fn
 
     def _counts_kl(self, training: bool) -> bool:
         if self._has_kl_weight:
@@ -182,6 +193,16 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         self._lacks_kl_weight = False
         super()._clear_losses()
 
+    def draw_for_sequence(self, training: bool) -> dict[str, Tensor]:
+        """Draws all random weights of the layer once, by name, and adds the KL term: for a layer run at each step."""
+        check_callers(self)
+        noise = Noise(self.seed_generator.next)
+        posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
+        samples = {name: posterior.sample(noise) for name, posterior in posteriors.items()}
+        if self._counts_kl(training):
+            self._add_kl(posteriors, samples, noise)
+        return {name: sample.value for name, sample in samples.items()}
+
     def sample_weights(self, noise: Noise) -> dict[str, Tensor]:
         """Draws all random weights of the layer once; returns them by name."""
         return {name: variables.read().sample(noise).value for name, (variables, _) in self.random_weights.items()}
@@ -221,8 +242,10 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
         def restore(value: Any) -> Any:
             if isinstance(value, dict) and "class_name" in value:
-                value = keras.saving.deserialize_keras_object(value)
-            return prior_of_clone(value) if isinstance(value, Prior) else value
+                return keras.saving.deserialize_keras_object(value)
+            # A clone is made of configs that hold the original's prior itself.
+            is_original = isinstance(value, Prior) and prior_sharing.is_copying()
+            return type(value).from_config(value.get_config()) if is_original else value
 
         return cls(**{name: restore(value) for name, value in config.items()})
 
