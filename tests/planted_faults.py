@@ -87,7 +87,7 @@ NOISE = (
     Fault(
         "the same seed at each call",
         "layers/variational_layer.py",
-        "noise = Noise(self.seed_generator.next)",
+        "return Noise(self.seed_generator.next)",
         "noise = Noise(lambda: self.seed_generator.state.value)",
         (contract("DenseReparameterization-matrix", "check_seeds"),),
     ),

@@ -32,13 +32,18 @@ def likelihood_of(model: keras.Model, likelihood: Likelihood | None) -> Likeliho
     """Returns the likelihood, or that which a model was compiled with.
 
     Raises:
-        ValueError: if there is none, or if the model has several outputs.
+        ValueError: if there is none, if it is seen not to be one of the model's outputs, or if these are several.
     """
     number = len(_known_outputs(model))
     if number > 1:
         raise several_outputs(model, number)
-    if likelihood is not None:
-        return check_type("likelihood", likelihood, Likelihood)
+    if likelihood is None:
+        likelihood = _compiled_likelihood(model)
+    check_type("likelihood", likelihood, Likelihood).check_model(model)
+    return likelihood
+
+
+def _compiled_likelihood(model: keras.Model) -> Likelihood:
     losses = keras.tree.flatten(getattr(model, "loss", None))
     if len(losses) != 1 or not isinstance(losses[0], Likelihood):
         raise ValueError(

@@ -28,8 +28,8 @@ def kl_scale(model: keras.Model, y_pred: Any, sample_weight: Any) -> float | Ten
         sample_weight: weights of the examples or observations, which one of Keras's reductions divides by; or None.
     """
     scales = [
-        _scale(output, weight, reduction)
-        for reduction, output, weight in _outputs(getattr(model, "loss", None), y_pred, sample_weight, model)
+        _scale(output, weight, getattr(loss, "reduction", "sum_over_batch_size"))
+        for loss, output, weight in outputs_with_losses(model, y_pred, sample_weight)
     ]
     if all(isinstance(scale, float) for scale in scales):
         return max(scales, default=1.0)
@@ -60,22 +60,36 @@ def _masked(weights: Tensor, mask: Tensor) -> Tensor:
     return keras.ops.reshape(weights, (*keras.ops.shape(weights), *[1] * missing)) * mask
 
 
-def _outputs(loss: Any, y_pred: Any, sample_weight: Any, model: keras.Model) -> Iterator[tuple[str | None, Any, Any]]:
-    """Yields the reduction, the output and its sample weights, for each output that has a loss."""
+def outputs_with_losses(
+    model: keras.Model, y_pred: Any, sample_weight: Any = None
+) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
+    """Yields the loss, the output and its sample weights, for each output of a model that has a loss of `compile`.
+
+    If the model has none, as one with a `compute_loss` of its own, that of each output is None.
+    """
+    loss = getattr(model, "loss", None)
+    if loss is None:
+        return ((None, output, None) for output in keras.tree.flatten(y_pred))
+    return _outputs(loss, y_pred, sample_weight, model)
+
+
+def _outputs(loss: Any, y_pred: Any, sample_weight: Any, model: keras.Model) -> Iterator[tuple[Any, Any, Any]]:
+    if loss is None:
+        return
     if isinstance(loss, dict):
-        named = y_pred if isinstance(y_pred, dict) else dict(zip(model.output_names, _flat(y_pred), strict=False))
+        named = (
+            y_pred
+            if isinstance(y_pred, dict)
+            else dict(zip(model.output_names, keras.tree.flatten(y_pred), strict=False))
+        )
         weights = sample_weight if isinstance(sample_weight, dict) else {}
         for name, of_output in loss.items():
             yield from _outputs(of_output, named[name], weights.get(name), model)
     elif isinstance(loss, list | tuple):
         weights = sample_weight if isinstance(sample_weight, list | tuple) else [None] * len(loss)
-        for parts in zip(loss, _flat(y_pred), weights, strict=False):
+        for parts in zip(loss, keras.tree.flatten(y_pred), weights, strict=False):
             yield from _outputs(*parts, model)
     else:
         weight = None if keras.tree.is_nested(sample_weight) else sample_weight
-        for output in _flat(y_pred):
-            yield getattr(loss, "reduction", "sum_over_batch_size"), output, weight
-
-
-def _flat(y_pred: Any) -> list[Any]:
-    return keras.tree.flatten(y_pred)
+        for output in keras.tree.flatten(y_pred):
+            yield loss, output, weight

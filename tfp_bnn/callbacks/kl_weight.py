@@ -98,6 +98,8 @@ class KLWeight(keras.callbacks.Callback):
             raise ValueError(
                 f"The model has no Bayesian layers, so there is no KL term to weigh. Received: model {model.name!r}"
             )
+        if isinstance(model.loss, Likelihood):
+            model.loss.check_model(model)
         objective.track_halves(model)
         self._reset()
         self._data = training_data.of_fit(model)

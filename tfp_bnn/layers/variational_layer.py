@@ -129,12 +129,17 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         if held is not None:
             return self.outputs_at(inputs, held)
         check_callers(self)
-        noise = Noise(self.seed_generator.next)
-        posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
+        noise, posteriors = self._noise(), self._posteriors()
         outputs, samples = self.noisy_outputs(inputs, posteriors, noise)
         if self._counts_kl(training):
             self._add_kl(posteriors, samples, noise)
         return outputs
+
+    def _noise(self) -> Noise:
+        return Noise(self.seed_generator.next)
+
+    def _posteriors(self) -> dict[str, WeightPosterior]:
+        return {name: variables.read() for name, (variables, _) in self.random_weights.items()}
 
     def rematerialized_call(self, fn: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Callable[..., Tensor]:
         """Returns the function as it is: in `keras.RematScope` the layer is not rematerialized.
@@ -174,8 +179,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     def kl_divergence(self) -> Tensor:
         """Returns KL[q || p] of all random weights of the layer in nats, or an estimate at a draw of its own."""
-        posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
-        return self._sum_of_divergences(posteriors, {}, Noise(self.seed_generator.next))
+        return self._sum_of_divergences(self._posteriors(), {}, self._noise())
 
     def take_kl(self) -> "CountedKL | None":
         """Returns what the last forward pass counted, and forgets it.
@@ -196,8 +200,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     def draw_for_sequence(self, training: bool) -> dict[str, Tensor]:
         """Draws all random weights of the layer once, by name, and adds the KL term: for a layer run at each step."""
         check_callers(self)
-        noise = Noise(self.seed_generator.next)
-        posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
+        noise, posteriors = self._noise(), self._posteriors()
         samples = {name: posterior.sample(noise) for name, posterior in posteriors.items()}
         if self._counts_kl(training):
             self._add_kl(posteriors, samples, noise)
@@ -205,7 +208,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     def sample_weights(self, noise: Noise) -> dict[str, Tensor]:
         """Draws all random weights of the layer once; returns them by name."""
-        return {name: variables.read().sample(noise).value for name, (variables, _) in self.random_weights.items()}
+        return {name: posterior.sample(noise).value for name, posterior in self._posteriors().items()}
 
     @property
     def kl_weight(self) -> float | None:
