@@ -4,9 +4,7 @@ Both are made from the bits of `threefry`, in one loop over memory if compiled; 
 within a function that is not. (The numbers of double precision, which few need, come from the backend's generator.)
 """
 
-import functools
 import math
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,43 +41,32 @@ if _backend.name() == "tensorflow":
 
     _SIGNATURE = (tf.TensorSpec([2], tf.uint32), tf.TensorSpec([], tf.int32))
 
-    def _traced_once(draw: Draw) -> Draw:
-        """Returns the same function of tensors that runs its Python, which takes seconds, only once."""
+    def _renewed(compile_draw: Callable[[], Draw]) -> Draw:
+        """Returns a compiled function that is compiled anew whenever TensorFlow has lost it.
 
-        @functools.cache
-        def trace() -> tuple[Any, list[str], str]:
-            with tf.init_scope():
-                graph = tf.function(draw, input_signature=_SIGNATURE, autograph=False).get_concrete_function().graph
-            inputs, definition = [tensor.name for tensor in graph.inputs], graph.as_graph_def()
-            for node in [node for node in definition.node if node.op == "Placeholder"]:
-                definition.node.remove(node)  # XLA has none
-            return definition, inputs, graph.outputs[0].name
+        What converts a graph that calls it (to ONNX, say) removes it from the process when it is done.
+        """
+        compiled = compile_draw()
 
-        def draw_traced(key: Tensor, size: Any) -> Tensor:
-            definition, inputs, output = trace()
-            arguments = dict(zip(inputs, (key, size), strict=True))
-            return tf.graph_util.import_graph_def(definition, arguments, [output])[0]
+        def draw_renewed(key: Tensor, size: Any) -> Tensor:
+            nonlocal compiled
+            try:
+                return compiled(key, size)
+            except tf.errors.NotFoundError:
+                compiled = compile_draw()
+                return compiled(key, size)
 
-        return draw_traced
+        return draw_renewed
 
     def _compiled(draw: Draw) -> Draw:
-        draw = _traced_once(draw)
-
-        def compiled(xla: bool) -> Draw:
-            return tf.function(draw, input_signature=_SIGNATURE, autograph=False, jit_compile=xla)
-
         # Eager calls meet many sizes once, and XLA compiles each: no gain.
-        eager = compiled(xla=False)
-        # Each graph has its own: what converts a graph (to ONNX, say) removes the functions that it calls, for all.
-        of_graphs: weakref.WeakKeyDictionary[tf.Graph, Draw] = weakref.WeakKeyDictionary()
+        eager, within_graph = (
+            _renewed(lambda xla=xla: tf.function(draw, input_signature=_SIGNATURE, autograph=False, jit_compile=xla))
+            for xla in (False, True)
+        )
 
         def draw_compiled(key: Tensor, size: Any) -> Tensor:
-            if tf.executing_eagerly():
-                return eager(key, size)
-            graph = tf.compat.v1.get_default_graph()
-            if graph not in of_graphs:
-                of_graphs[graph] = compiled(xla=True)
-            return of_graphs[graph](key, size)
+            return (eager if tf.executing_eagerly() else within_graph)(key, size)
 
         return draw_compiled
 
