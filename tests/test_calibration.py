@@ -165,7 +165,7 @@ def test_there_is_no_best_temperature_if_nothing_is_wrong(outputs):
 def test_outputs_that_are_not_numbers_have_no_temperature():
     outputs = np.zeros((3, 50, 2))
     outputs[1, 7], outputs[2, 7:9] = np.nan, np.inf
-    with pytest.raises(ValueError, match="must be finite. Received: 50 inputs, 2 of them with others"):
+    with pytest.raises(ValueError, match=r"must be finite. Received: 50 inputs, 2 of them with others"):
         bnn.calibrate_temperature(bnn.Predictive(outputs, CATEGORICAL), np.zeros(50, int))
 
 

@@ -379,5 +379,7 @@ def test_targets_that_cannot_be_had_are_refused():
 
 
 def test_one_hot_labels_get_one_clear_error():
-    with pytest.raises(ValueError, match=r"shape \[3\] or \[3, 1\] .* Of one-hot labels .* Received: targets of shape \(3, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"shape \[3\] or \[3, 1\] .* Of one-hot labels .* Received: targets of shape \(3, 2\)"
+    ):
         likelihoods.Categorical()(np.eye(2)[[0, 1, 1]], np.zeros((3, 2)))

@@ -113,4 +113,3 @@ class IndependentLikelihood(Likelihood):
         draws = keras.ops.swapaxes(draws, 0, 1)
         logits = keras.ops.zeros(draws.shape[:2], draws.dtype)
         return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), self.distribution(draws))
-
