@@ -165,37 +165,34 @@ def test_there_is_no_best_temperature_if_nothing_is_wrong(outputs):
 def test_outputs_that_are_not_numbers_have_no_temperature():
     outputs = np.zeros((3, 50, 2))
     outputs[1, 7], outputs[2, 7:9] = np.nan, np.inf
-    with pytest.raises(ValueError, match="must be finite. Received: 50 inputs, 2 of them with others"):
+    with pytest.raises(ValueError, match=r"must be finite. Received: 50 inputs, 2 of them with others"):
         bnn.calibrate_temperature(bnn.Predictive(outputs, CATEGORICAL), np.zeros(50, int))
 
 
-@pytest.mark.parametrize("factor", [1.0, 100.0, 1e-2])
-def test_the_best_temperature_is_found_beyond_another_valley(factor):
-    # One draw is right and far surer than the other, which is right more often than not.
-    rng = np.random.default_rng(0)
-    labels = rng.integers(2, size=400)
-    signs = 2 * labels - 1
-    often = signs * np.where(rng.random(400) < 0.6, 1, -1)
-    odds = np.stack([0.02 * signs, 20.0 * often])[..., np.newaxis]
-    outputs = factor * np.concatenate([-odds, odds], axis=-1) / 2
+@pytest.mark.parametrize("seed", [121, 255, 286])  # a local search ends in another valley
+def test_the_best_temperature_is_found_where_draws_differ_widely_in_scale(seed):
+    rng = np.random.default_rng(seed)
+    draws, labels = rng.integers(2, 6), rng.integers(3, size=60)
+    scales = 10 ** rng.uniform(-2, 3, size=(draws, 1, 1))
+    noise, signal = rng.normal(size=(draws, 60, 3)), rng.uniform(0, 2, size=(draws, 1, 1))
+    outputs = scales * (noise + signal * np.eye(3)[labels])
     predictive = bnn.Predictive(outputs, CATEGORICAL)
 
     def nll(temperature):
-        probabilities = scipy.special.softmax(outputs / temperature, axis=-1).mean(axis=0)
-        return -np.log(probabilities[np.arange(400), labels]).mean()
+        log_probs = scipy.special.log_softmax(outputs / temperature, axis=-1)[:, np.arange(60), labels]
+        return -(scipy.special.logsumexp(log_probs, axis=0) - np.log(draws)).mean()
 
-    best = min(nll(temperature) for temperature in np.geomspace(0.01, 100, 2000))
-    found = nll(bnn.calibrate_temperature(predictive, labels))
-    assert found == pytest.approx(best, rel=1e-4)
+    best = min(nll(temperature) for temperature in np.geomspace(0.01, 100, 500))
+    assert nll(bnn.calibrate_temperature(predictive, labels)) <= best + 1e-3
 
 
 def test_the_error_says_truthfully_how_many_are_wrong():
-    # Wrong ones are at a tie of certainties, so that no temperature helps.
-    outputs = np.zeros((2, 40, 2))
-    outputs[0, :, 0], outputs[1, :, 1] = 50.0, 49.0
-    labels = np.repeat([0, 1], [30, 10])
-    with pytest.raises(ValueError, match="Received: 40 inputs, 10 of them classified wrongly"):
-        bnn.calibrate_temperature(bnn.Predictive(outputs, CATEGORICAL), labels)
+    # The surer, the better, although one is wrong: a third of its draws would be right for certain.
+    odds = np.full((3, 40), 1.0)
+    odds[1:, 0] = -20.0
+    outputs = np.stack([odds, np.zeros_like(odds)], axis=-1)
+    with pytest.raises(ValueError, match=r"surer the draws, the better. Received: 40 inputs, 1 of them classified"):
+        bnn.calibrate_temperature(bnn.Predictive(outputs, CATEGORICAL), np.zeros(40, int))
 
 
 def test_draws_at_a_temperature_are_softmaxes_of_divided_logits():

@@ -138,11 +138,11 @@ def test_drawn_outputs_that_add_up_to_one_are_no_logits():
 
 def test_drawn_logits_are_no_probabilities():
     logits = np.random.default_rng(0).normal(size=(5, N, CLASSES))
-    with pytest.raises(ValueError, match="must end in a softmax.* Received: an output of"):
+    with pytest.raises(ValueError, match=r"must end in a softmax.* Received: an output of"):
         likelihoods.Categorical(from_logits=False).check_drawn_outputs(logits)
-    with pytest.raises(ValueError, match="must end in a softmax.* Received: a sum of"):
+    with pytest.raises(ValueError, match=r"must end in a softmax.* Received: a sum of"):
         likelihoods.Categorical(from_logits=False).check_drawn_outputs(special.expit(logits))
-    with pytest.raises(ValueError, match="must end in a sigmoid.* Received: an output of"):
+    with pytest.raises(ValueError, match=r"must end in a sigmoid.* Received: an output of"):
         likelihoods.Bernoulli(from_logits=False).check_drawn_outputs(logits)
     likelihoods.Bernoulli(from_logits=False).check_drawn_outputs(special.expit(logits))
     likelihoods.Bernoulli().check_drawn_outputs(special.expit(logits))
@@ -256,7 +256,7 @@ def test_from_logits_is_in_the_config_and_configs_of_old_load(case, tmp_path):
     model.save(tmp_path / "model.keras")
     assert keras.saving.load_model(tmp_path / "model.keras").loss.from_logits is False
     assert family.from_config({"name": "nll", "reduction": "sum_over_batch_size"}).from_logits is True
-    with pytest.raises(ValueError, match="`from_logits` must be True or False. Received: from_logits='no'"):
+    with pytest.raises(ValueError, match=r"`from_logits` must be True or False. Received: from_logits='no'"):
         family(from_logits="no")
 
 

@@ -13,8 +13,8 @@ from tfp_bnn.predictive import Predictive, check_classes_of
 # Fixed before any data is seen, as the guarantee wants; denser where the networks' probabilities are, near 1.
 _CUTOFFS = np.concatenate([[0.0], 1 - np.geomspace(0.9, 1e-6, 63)])
 _LOG_TEMPERATURES = (math.log(0.01), math.log(100.0))
-# A seventh of a temperature apart: the loss of a draw changes slowly in the logarithm of its temperature.
-_GRID_POINTS = 65
+# A third of a temperature apart: the loss of a draw changes slowly in the logarithm of its temperature.
+_GRID_POINTS = 33
 
 
 def calibrate_cutoff(predictive: Predictive, y: np.ndarray, risk: float = 0.01, confidence: float = 0.95) -> float:
@@ -111,8 +111,6 @@ def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2, for the mean over weight draws.
     """
-    from scipy import optimize  # Slow to import.
-
     labels = _labels_of(predictive, y)
     if not np.isfinite(predictive.outputs).all():
         number = int((~np.isfinite(predictive.outputs)).any(axis=(0, -1)).sum())

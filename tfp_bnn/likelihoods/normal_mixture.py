@@ -62,7 +62,7 @@ class NormalMixture(IndependentLikelihood):
         return 3 * self.num_components
 
     def check_scale(self, stddev: np.ndarray | float) -> None:
-        """Warns if targets of this standard deviation, a number or one for each, are a hundred times the first scale."""
+        """Warns if targets of this standard deviation, a number or one for each, are a hundred times a first scale."""
         warn_of_units(stddev, INITIAL_SCALE, predicted=True)
 
     def _parameters(self, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
