@@ -169,10 +169,10 @@ def test_priors_that_differ_from_weight_to_weight_are_left_out():
 
 @pytest.mark.parametrize("spread", [1e-7, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 1e-2])
 def test_the_labels_of_ticks_do_not_overlap_however_alike_the_standard_deviations(spread):
-    model = small_model()
-    for layer, name in ((0, "kernel"), (0, "bias"), (1, "weights")):
-        shape = model.layers[layer].random_weights[name][0].read().mean.shape
-        assign(model.layers[layer], name, rng.normal(0, 0.3, shape), 0.05 + spread * rng.normal(size=shape).clip(-3, 3))
+    model = keras.Sequential([keras.Input((40,)), layers.DenseFlipout(30, name="first_convolution")])
+    own = np.random.default_rng(0)
+    near = 0.05 + spread * own.normal(size=(40, 30)).clip(-3, 3)
+    assign(model.layers[0], "kernel", own.normal(0, 0.3, (40, 30)), near)
     for axes in rendered(plots.weight_posteriors(model)).axes:
         left, right = axes.get_xlim()
         shown = [tick.label1 for tick in axes.xaxis.get_major_ticks() if left <= tick.get_loc() <= right]
