@@ -364,8 +364,8 @@ DIVERGENCES = (
     Fault(
         "KL from variables rounded to half precision",
         "layers/variational_layer.py",
-        "return self.add_weight(dtype=dtype, autocast=False, **kwargs)",
-        "return self.add_weight(dtype=dtype, autocast=True, **kwargs)",
+        "self.add_weight(dtype=widened(self.variable_dtype), autocast=False, **kwargs)",
+        "self.add_weight(dtype=widened(self.variable_dtype), autocast=True, **kwargs)",
         (
             contract("DenseFlipout-matrix", "check_half_precision"),
             *in_file("training", "test_mixed_precision_keeps_posteriors_and_kl_in_float32"),
@@ -374,16 +374,17 @@ DIVERGENCES = (
     Fault(
         "float16 KL",
         "layers/variational_layer.py",
-        'keras.ops.cast(kl, "float32")',
-        'keras.ops.cast(keras.ops.cast(kl, self.compute_dtype), "float32")',
+        "keras.ops.cast(self._kl_weight.state, dtype) * kl,",
+        "keras.ops.cast(self._kl_weight.state, dtype) * keras.ops.cast(keras.ops.cast(kl, self.compute_dtype), dtype),",
         (contract("DenseFlipout-matrix", "check_half_precision"),),
     ),
     Fault(
         "KL divided by the batch size",
         "layers/variational_layer.py",
-        "            self._add_kl(posteriors, samples, noise)\n",
+        "            self._add_kl(posteriors, samples, noise)\n        return outputs\n",
         "            self._add_kl(posteriors, samples, noise)\n"
-        "            self._losses[-1] = self._losses[-1] / keras.ops.shape(inputs)[0]\n",
+        "            self._losses[-1] = self._losses[-1] / keras.ops.cast(keras.ops.shape(inputs)[0], 'float32')\n"
+        "        return outputs\n",
         in_file("training", "test_history_holds_the_halves_of_the_loss_for_training_and_validation"),
     ),
 )
@@ -406,8 +407,8 @@ KL_WEIGHTS = (
     Fault(
         "KL weight compiled in as a constant",
         "layers/variational_layer.py",
-        "term = self._kl_weight.state * ",
-        'term = getattr(self, "_weight_as_number", self._configured_kl_weight) * ',
+        "keras.ops.cast(self._kl_weight.state, dtype) * kl,",
+        'getattr(self, "_weight_as_number", self._configured_kl_weight) * kl,',
         in_file("objective", "test_the_minibatches_of_an_epoch_add_up_to_the_whole_objective"),
         also=(
             (
@@ -440,8 +441,8 @@ KL_WEIGHTS = (
     Fault(
         "KL weight among the weights",
         "layers/variational_layer.py",
-        'self._kl_weight = _keras.UnsavedVariable(kl_weight or 0.0, "kl_weight")\n',
-        'self._kl_weight = _keras.UnsavedVariable(kl_weight or 0.0, "kl_weight")\n'
+        "        self._has_kl_weight = kl_weight is not None\n",
+        "        self._has_kl_weight = kl_weight is not None\n"
         "        self._non_trainable_variables.append(self._kl_weight.state)\n",
         in_file("kl_weight", "test_the_kl_weight_is_no_weight"),
     ),
@@ -569,8 +570,8 @@ PREDICTION = (
     Fault(
         "nats averaged over the dimensions of a target",
         "likelihoods/independent.py",
-        "return ops.sum(log_density, axis=-1)",
-        "return ops.mean(log_density, axis=-1)",
+        "return ops.sum(self._log_densities(y, *parameters), axis=-1)",
+        "return ops.mean(self._log_densities(y, *parameters), axis=-1)",
         in_file("likelihoods", "test_log_prob_equals_tfp"),
     ),
     Fault(

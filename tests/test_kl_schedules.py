@@ -33,9 +33,10 @@ def test_warmup_over_no_epochs_is_constant():
     assert kl_schedules.linear_warmup(0)(0, 0, None) == 1.0
 
 
-def test_warmup_counts_whole_epochs_where_the_number_of_batches_is_unknown():
+def test_warmup_has_the_factor_of_an_epochs_middle_where_the_number_of_batches_is_unknown():
     schedule = kl_schedules.linear_warmup(4)
-    assert [schedule(epoch, 7, None) for epoch in range(6)] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    assert [schedule(epoch, 7, None) for epoch in range(5)] == [0.125, 0.375, 0.625, 0.875, 1.0]
+    assert kl_schedules.linear_warmup(1)(0, 0, None) == 0.5  # not 0, which would leave the KL term out
 
 
 def test_a_cycle_rises_from_0_to_1_stays_and_starts_anew():
@@ -53,9 +54,10 @@ def test_cycles_may_be_shorter_than_an_epoch():
     assert epoch_of(kl_schedules.cyclical(0.5, rising=0.5), 8) == [0.0, 0.5, 1.0, 1.0] * 2
 
 
-def test_cycles_count_whole_epochs_where_the_number_of_batches_is_unknown():
+def test_cycles_have_the_factor_of_an_epochs_middle_where_the_number_of_batches_is_unknown():
     schedule = kl_schedules.cyclical(4, rising=0.5)
-    assert [schedule(epoch, 3, None) for epoch in range(5)] == [0.0, 0.5, 1.0, 1.0, 0.0]
+    assert [schedule(epoch, 3, None) for epoch in range(5)] == [0.25, 0.75, 1.0, 1.0, 0.25]
+    assert kl_schedules.cyclical(1)(3, 9, None) == 1.0
 
 
 def test_blundell_is_the_formula_of_the_paper():

@@ -89,9 +89,7 @@ def test_data_of_unknown_length_ask_for_n():
 
 
 def of_unknown_length():
-    import tensorflow as tf
-
-    return tf_dataset().apply(tf.data.experimental.assert_cardinality(tf.data.UNKNOWN_CARDINALITY))
+    return tf_dataset().filter(lambda x, y: True)
 
 
 @pytest.mark.parametrize(
