@@ -361,7 +361,7 @@ DIVERGENCES = (
     Fault(
         "KL from variables rounded to half precision",
         "layers/variational_layer.py",
-        "return self.add_weight(dtype=dtype, autocast=False, **kwargs)",
+        "return self.add_weight(dtype=widened(self.variable_dtype), autocast=False, **kwargs)",
         "return self.add_weight(dtype=dtype, autocast=True, **kwargs)",
         (
             contract("DenseFlipout-matrix", "check_half_precision"),
