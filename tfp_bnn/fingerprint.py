@@ -20,8 +20,9 @@ class Fingerprint:
     """What must stay as it is, for a function that was compiled from a model to be that model still.
 
     The layers in their order, their public attributes (plain values by equality, all else by identity, of lists and
-    dicts also what is in them), their dtype policies, the variables by identity, and the last `compile` and its `jit_compile`. What changes in a private
-    attribute or outside the model is not seen; `compile` is the way to say so, as it is for `model.predict`.
+    dicts also what is in them), their dtype policies, the variables by identity, and the last `compile` and its
+    `jit_compile`. What changes in a private attribute or outside the model is not seen; `compile` is the way to say
+    so, as it is for `model.predict`.
 
     It takes some microseconds a layer. All it compares with is held, so that nothing else takes its place in memory.
 

@@ -213,9 +213,12 @@ def predict(
     The draws of a batch run inside one compiled function. All outputs are kept: for very many draws, or draws of very
     many inputs, see `tfp_bnn.summarize`.
 
+    While the model trains, predict in a callback such as `tfp_bnn.callbacks.EverySteps`, not in another thread: on JAX
+    that raises RuntimeError, and on TensorFlow the draws would be of weights in the midst of a step.
+
     Args:
         model: a Keras model with Bayesian layers, one output [n, outputs].
-        x: inputs, an array [n, ...] or the structure of such arrays that the model takes.
+        x: inputs, an array [n, ...], a DataFrame or rows in nested lists; for several inputs a list or dict of these.
         num_draws: how many weight draws, at least 1.
         batch_size: how many inputs are computed at once.
         likelihood: what turns outputs into distributions; None takes the one that the model was compiled with.
@@ -226,7 +229,9 @@ def predict(
         The `Predictive` distribution of the n inputs.
 
     Raises:
-        ValueError: if an argument is out of range or there is no likelihood.
+        ValueError: if an argument is out of range, `x` is not arrays that fit the model, there is no likelihood, or
+            the model has several outputs.
+        RuntimeError: on JAX, if the model is in training and its values are not at hand.
 
     Example:
 

@@ -110,7 +110,7 @@ def summarize(
 
     Args:
         model: a Keras model with Bayesian layers, one output [n, outputs].
-        x: inputs, an array [n, ...] or the structure of such arrays that the model takes.
+        x: inputs, an array [n, ...], a DataFrame or rows in nested lists; for several inputs a list or dict of these.
         y: labels or targets of the n inputs, for held-out nats; None if there are none.
         num_draws: how many weight draws, at least 1.
         batch_size: how many inputs are computed at once.
