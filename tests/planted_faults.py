@@ -87,8 +87,8 @@ NOISE = (
     Fault(
         "the same seed at each call",
         "layers/variational_layer.py",
-        "noise = Noise(self.seed_generator.next)",
-        "noise = Noise(lambda: self.seed_generator.state.value)",
+        "return Noise(self.seed_generator.next)",
+        "return Noise(lambda: self.seed_generator.state.value)",
         (contract("DenseReparameterization-matrix", "check_seeds"),),
     ),
     Fault(
@@ -363,8 +363,8 @@ DIVERGENCES = (
     Fault(
         "KL from variables rounded to half precision",
         "layers/variational_layer.py",
-        "return self.add_weight(dtype=dtype, autocast=False, **kwargs)",
-        "return self.add_weight(dtype=dtype, autocast=True, **kwargs)",
+        "variable = self.add_weight(dtype=dtype, autocast=False, **kwargs)",
+        "variable = self.add_weight(dtype=dtype, autocast=True, **kwargs)",
         (
             contract("DenseFlipout-matrix", "check_half_precision"),
             *in_file("training", "test_mixed_precision_keeps_posteriors_and_kl_in_float32"),

@@ -119,13 +119,16 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         held = held_weights.of(self)
         if held is not None:
             return self.outputs_at(inputs, held)
-        check_callers(self)
-        noise = Noise(self.seed_generator.next)
+        noise = self._noise()
         posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
         outputs, samples = self.noisy_outputs(inputs, posteriors, noise)
         if self._counts_kl(training):
             self._add_kl(posteriors, samples, noise)
         return outputs
+
+    def _noise(self) -> Noise:
+        check_callers(self)
+        return Noise(self.seed_generator.next)
 
     def rematerialized_call(self, fn: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Callable[..., Tensor]:
         """Returns the function as it is: in `keras.RematScope` the layer is not rematerialized.
@@ -160,8 +163,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     def draw_for_sequence(self, training: bool) -> dict[str, Tensor]:
         """Draws all random weights of the layer once, by name, and adds the KL term: for a layer run at each step."""
-        check_callers(self)
-        noise = Noise(self.seed_generator.next)
+        noise = self._noise()
         posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
         samples = {name: posterior.sample(noise) for name, posterior in posteriors.items()}
         if self._counts_kl(training):
