@@ -88,7 +88,7 @@ NOISE = (
         "the same seed at each call",
         "layers/variational_layer.py",
         "return Noise(self.seed_generator.next)",
-        "noise = Noise(lambda: self.seed_generator.state.value)",
+        "return Noise(lambda: self.seed_generator.state.value)",
         (contract("DenseReparameterization-matrix", "check_seeds"),),
     ),
     Fault(

@@ -128,7 +128,6 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         held = held_weights.of(self)
         if held is not None:
             return self.outputs_at(inputs, held)
-        check_callers(self)
         noise, posteriors = self._noise(), self._posteriors()
         outputs, samples = self.noisy_outputs(inputs, posteriors, noise)
         if self._counts_kl(training):
@@ -136,6 +135,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         return outputs
 
     def _noise(self) -> Noise:
+        check_callers(self)
         return Noise(self.seed_generator.next)
 
     def _posteriors(self) -> dict[str, WeightPosterior]:
@@ -199,7 +199,6 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     def draw_for_sequence(self, training: bool) -> dict[str, Tensor]:
         """Draws all random weights of the layer once, by name, and adds the KL term: for a layer run at each step."""
-        check_callers(self)
         noise, posteriors = self._noise(), self._posteriors()
         samples = {name: posterior.sample(noise) for name, posterior in posteriors.items()}
         if self._counts_kl(training):
