@@ -362,7 +362,7 @@ DIVERGENCES = (
         "KL from variables rounded to half precision",
         "layers/variational_layer.py",
         "return self.add_weight(dtype=widened(self.variable_dtype), autocast=False, **kwargs)",
-        "return self.add_weight(dtype=dtype, autocast=True, **kwargs)",
+        "return self.add_weight(dtype=widened(self.variable_dtype), autocast=True, **kwargs)",
         (
             contract("DenseFlipout-matrix", "check_half_precision"),
             *in_file("training", "test_mixed_precision_keeps_posteriors_and_kl_in_float32"),
@@ -371,8 +371,8 @@ DIVERGENCES = (
     Fault(
         "float16 KL",
         "layers/variational_layer.py",
-        'keras.ops.cast(self._kl_of_pass, "float32")',
-        'keras.ops.cast(keras.ops.cast(self._kl_of_pass, self.compute_dtype), "float32")',
+        "keras.ops.cast(self._kl_of_pass, dtype)",
+        "keras.ops.cast(keras.ops.cast(self._kl_of_pass, self.compute_dtype), dtype)",
         (contract("DenseFlipout-matrix", "check_half_precision"),),
     ),
     Fault(
@@ -403,8 +403,8 @@ KL_WEIGHTS = (
     Fault(
         "KL weight compiled in as a constant",
         "layers/variational_layer.py",
-        "self.add_loss(self._kl_weight * ",
-        'self.add_loss(getattr(self, "_weight_as_number", self._configured_kl_weight) * ',
+        "keras.ops.cast(self._kl_weight, dtype)",
+        'getattr(self, "_weight_as_number", self._configured_kl_weight)',
         in_file("objective", "test_the_minibatches_of_an_epoch_add_up_to_the_whole_objective"),
         also=(
             ("self._kl_weight.assign(value)", "self._kl_weight.assign(value); self._weight_as_number = float(value)"),
