@@ -100,7 +100,7 @@ def test_early_stopping_asks_lists_of_metrics_for_their_direction():
 
 
 def test_masks_travel_with_tensors():
-    """Else: see `keras.src.backend.get_keras_mask`."""
+    """Else: see how `keras.losses.Loss` finds the mask of outputs."""
     masked = keras.layers.Masking()(np.array([[[1.0], [0.0]]], "float32"))
     assert keras.ops.convert_to_numpy(_keras.mask_of(masked)).tolist() == [[True, False]]
     assert _keras.mask_of(keras.ops.ones((2, 2))) is None

@@ -118,7 +118,7 @@ def test_the_number_of_batches_is_not_the_number_of_examples():
         warnings.filterwarnings("ignore", message="KLWeight")
         weights_seen(bnn.callbacks.KLWeight(3), *data(), batch_size=BATCH, model=model)
         # An epoch of some steps may be less than the data.
-        weights_seen(bnn.callbacks.KLWeight(1000), endless(), steps_per_epoch=2, model=model)
+        weights_seen(bnn.callbacks.KLWeight(1000), endless(), steps_per_epoch=2, shuffle=False, model=model)
 
 
 # A state of the training, not of the network.

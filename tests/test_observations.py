@@ -94,7 +94,7 @@ def test_a_conjugate_weight_has_its_exact_posterior_from_positions(is_masked):
         x[~observed] = 0.0
     y = (0.7 * x + noise * rng.normal(size=x.shape)).astype("float32")
     posterior = bnn.posteriors.MeanFieldNormal(initial_stddev=0.1)
-    layer = bnn.layers.DenseFlipout(1, use_bias=False, posterior=posterior)
+    layer = bnn.layers.DenseLocalReparameterization(1, use_bias=False, posterior=posterior)
     model = keras.Sequential([keras.Input((positions, 1)), keras.layers.Masking(), layer])
     # A learning rate that falls to 0 and the mean of the last weights: else the noise of the gradients stays in them.
     rate = keras.optimizers.schedules.CosineDecay(0.02, CONJUGATE_STEPS)

@@ -7,6 +7,7 @@ from types import FrameType
 from typing import Any
 
 import keras
+from keras.src.backend.common.masking import get_keras_mask as mask_of
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from keras.src.trainers.compile_utils import MetricsList
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
@@ -76,11 +77,6 @@ def share_of_replica(model: keras.Model, loss: Tensor) -> Tensor:
 def add_metric(model: keras.Model, metric: keras.metrics.Metric) -> None:
     """Adds a metric to a model, also to a built one, which Keras locks against new state."""
     model._metrics.append(metric)
-
-
-def mask_of(tensor: Tensor) -> Tensor | None:
-    """Returns the mask that Keras's layers have handed on with a tensor, or None."""
-    return getattr(tensor, "_keras_mask", None)
 
 
 def iterator_of_fit(model: keras.Model) -> Any | None:

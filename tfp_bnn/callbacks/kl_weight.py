@@ -148,7 +148,9 @@ class KLWeight(keras.callbacks.Callback):
 
     def _factor(self, batch: int) -> float:
         last = batch + self.model.steps_per_execution
-        batches = range(batch, min(last, self._num_batches) if self._num_batches else last)
+        last = min(last, self._num_batches) if self._num_batches else last
+        # On JAX, Keras begins a batch behind the last one of data whose length it does not know.
+        batches = range(batch, max(last, batch + 1))
         return float(np.mean([self.schedule(self._epoch, index, self._num_batches) for index in batches]))
 
     def _set(self, factor: float) -> None:
