@@ -165,10 +165,10 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         """Draws all random weights of the layer once, by name, and adds the KL term: for a layer run at each step."""
         noise = self._noise()
         posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
-        samples = {name: posterior.sample(noise) for name, posterior in posteriors.items()}
+        draws = {name: posterior.sample(noise) for name, posterior in posteriors.items()}
         if self._counts_kl(training):
-            self._add_kl(posteriors, samples, noise)
-        return {name: sample.value for name, sample in samples.items()}
+            self._add_kl(posteriors, draws, noise)
+        return {name: draw.value for name, draw in draws.items()}
 
     def sample_weights(self, noise: Noise) -> dict[str, Tensor]:
         """Draws all random weights of the layer once; returns them by name."""
