@@ -20,8 +20,6 @@ FAMILIES = {
     "bernoulli": (likelihoods.Bernoulli(), 1, lambda shape: RNG.integers(2, size=shape)),
     "normal": (likelihoods.Normal(1.0), 1, lambda shape: RNG.normal(size=shape)),
     "normal, predicted scale": (likelihoods.Normal(), 2, lambda shape: RNG.normal(size=shape)),
-    "mixture": (likelihoods.NormalMixture(2), 6, lambda shape: RNG.normal(size=shape)),
-    "poisson": (likelihoods.Poisson(), 1, lambda shape: RNG.poisson(2, size=shape)),
 }
 each_family = pytest.mark.parametrize("name", FAMILIES)
 
