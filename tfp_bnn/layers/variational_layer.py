@@ -199,14 +199,8 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     def draw_for_sequence(self, training: bool) -> dict[str, Tensor]:
         """Draws all random weights of the layer once, by name, and adds the KL term: for a layer run at each step."""
-<<<<<<< HEAD
         noise, posteriors = self._noise(), self._posteriors()
-        samples = {name: posterior.sample(noise) for name, posterior in posteriors.items()}
-=======
-        noise = self._noise()
-        posteriors = {name: variables.read() for name, (variables, _) in self.random_weights.items()}
         draws = {name: posterior.sample(noise) for name, posterior in posteriors.items()}
->>>>>>> h-edge
         if self._counts_kl(training):
             self._add_kl(posteriors, draws, noise)
         return {name: draw.value for name, draw in draws.items()}
