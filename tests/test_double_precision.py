@@ -59,6 +59,18 @@ def test_layers_train_and_their_loss_is_the_objective_in_float64(layer):
 
 
 @pytest.mark.usefixtures("float64")
+def test_the_kl_weight_of_the_callback_is_exact_in_float64():
+    posterior = bnn.posteriors.MeanFieldNormal(1e-9, "zeros")
+    model = keras.Sequential([keras.Input((3,)), layers.DenseFlipout(1, use_bias=False, posterior=posterior)])
+    model.compile(keras.optimizers.SGD(0.0), likelihoods.Normal(1.0))
+    history = model.fit(X[:3], np.ones(3), verbose=0, callbacks=[bnn.callbacks.KLWeight()]).history
+    stddev = numpy(model.layers[0].random_weights["kernel"][0].read().stddev)
+    kl = np.sum(-np.log(stddev) + 0.5 * (stddev**2 - 1))  # from N(0, 1)
+    expected = 0.5 + 0.5 * np.log(2 * np.pi) + kl / 3
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", FAMILIES)
 def test_likelihoods_train_and_predict_in_float64(name):
     _, outputs, y = FAMILIES[name]
