@@ -146,6 +146,14 @@ x, y = test_objective.data()
 logged = test_objective.fit(model, x, y, batch_size=8)
 nll, kl = test_objective.nll_of(model, x, y).mean(), test_objective.kl_of(model)
 print(logged["loss"], logged["nll"], logged["kl"], nll, kl)
+
+# Outputs with positions, of which the KL term is divided by the number.
+import test_observations
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    model = test_observations.one_layer((test_observations.STEPS, test_observations.FEATURES))
+    x = test_observations.series()
+    logged = test_observations.fitted(model, test_objective.bnn.likelihoods.Normal(1.0), x, x[..., :1], batch_size=4)
+print(logged["loss"] - logged["nll"], logged["kl"] / x[..., 0].size)
 """
 
 
@@ -157,7 +165,8 @@ def test_two_replicas_have_the_objective_of_one_and_log_its_halves():
         command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    loss, logged_nll, logged_kl, nll, kl = map(float, run.stdout.split())
+    loss, logged_nll, logged_kl, nll, kl, kl_term, expected_kl_term = map(float, run.stdout.split())
+    assert kl_term == pytest.approx(expected_kl_term, rel=1e-4)
     assert logged_nll == pytest.approx(nll, rel=1e-4)
     assert logged_kl == pytest.approx(kl, rel=1e-4)
     assert loss == pytest.approx(nll + kl / N, rel=1e-4)

@@ -17,11 +17,11 @@ def series(seed=0):
     return rng.normal(size=(N, STEPS, FEATURES)).astype("float32")
 
 
-def fitted(model, loss, x, y, **arguments):
+def fitted(model, loss, x, y, batch_size=5, **arguments):
     """Returns the logs of an epoch that changes no weight."""
     model.compile(keras.optimizers.SGD(0.0), loss=loss)
     callbacks = [bnn.callbacks.KLWeight(len(x))]
-    history = model.fit(x, y, batch_size=5, shuffle=False, verbose=0, callbacks=callbacks, **arguments)
+    history = model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0, callbacks=callbacks, **arguments)
     return {name: values[0] for name, values in history.history.items()}
 
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import _backend, _keras, observations
+from tfp_bnn import _backend, _keras, observations, outputs
 from tfp_bnn.layers.variational_layer import variational_layers
-from tfp_bnn.likelihoods import Likelihood
 from tfp_bnn.likelihoods.independent import IndependentLikelihood
 
 Tensor = Any
@@ -140,7 +139,7 @@ def _with_halves(model: keras.Model, compute_loss: Callable[..., Tensor], halves
     def compute_and_track(
         x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any
     ) -> Tensor:
-        _check_outputs(model, y_pred)
+        outputs.check_outputs(model, y_pred)
         counted = [kl for kl in (layer.take_kl() for layer in variational_layers(model)) if kl is not None]
         terms = {id(kl.term) for kl in counted}
         others = [loss for loss in model.losses if id(loss) not in terms]
@@ -165,13 +164,6 @@ def _with_halves(model: keras.Model, compute_loss: Callable[..., Tensor], halves
 
     compute_and_track.halves = halves
     return compute_and_track
-
-
-def _check_outputs(model: keras.Model, y_pred: Any) -> None:
-    # Here, since a loss sees tensors that may have been cast, and lost what made them.
-    for loss, output, _ in observations.outputs_with_losses(model, y_pred):
-        if isinstance(loss, Likelihood):
-            loss.check_outputs(output)
 
 
 def _aggregated(model: keras.Model, losses: Sequence[Tensor]) -> Tensor:

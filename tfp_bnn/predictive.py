@@ -262,8 +262,8 @@ def _check_no_positions(outputs: Tensor) -> None:
     """Raises what `Predictive` would raise, before all draws are computed."""
     if outputs.ndim not in (2, None):
         raise ValueError(
-            "The outputs of a network must be [n, outputs], so that those of its draws are [draws, n, outputs]; flatten "
-            f"the positions, with their targets. Received: outputs of shape {tuple(outputs.shape)}"
+            "The outputs of a network must be [n, outputs], so that those of its draws are [draws, n, outputs]; "
+            f"flatten the positions, with their targets. Received: outputs of shape {tuple(outputs.shape)}"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from tfp_bnn import kl_schedules, objective
+from tfp_bnn import kl_schedules, objective, outputs
 from tfp_bnn.callbacks import training_data
 from tfp_bnn.callbacks.balance import Balance
 from tfp_bnn.callbacks.state import sync_state
@@ -98,8 +98,7 @@ class KLWeight(keras.callbacks.Callback):
             raise ValueError(
                 f"The model has no Bayesian layers, so there is no KL term to weigh. Received: model {model.name!r}"
             )
-        if isinstance(model.loss, Likelihood):
-            model.loss.check_model(model)
+        outputs.check_heads(model)
         objective.track_halves(model)
         self._reset()
         self._data = training_data.of_fit(model)

@@ -8,7 +8,14 @@ import keras
 import numpy as np
 
 from tfp_bnn.likelihoods.independent import IndependentLikelihood
-from tfp_bnn.likelihoods.scales import INITIAL_SCALE, MIN_SCALE, check_least, positive, warn_of_units
+from tfp_bnn.likelihoods.scales import (
+    INITIAL_SCALE,
+    MIN_SCALE,
+    check_least,
+    positive,
+    warn_of_earlier_link,
+    warn_of_units,
+)
 
 Tensor = Any
 
@@ -91,3 +98,10 @@ class LocationScale(IndependentLikelihood):
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
         return {**super().get_config(), "scale": self.scale, "min_scale": self.min_scale}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LocationScale":
+        """Makes the likelihood that `get_config` describes; warns if its network was trained for another one."""
+        if config.get("scale") is None:
+            warn_of_earlier_link(config, "min_scale")
+        return cls(**config)

@@ -8,7 +8,7 @@ import keras
 
 from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.counts import CountLikelihood
-from tfp_bnn.likelihoods.scales import MIN_SCALE, check_least, positive
+from tfp_bnn.likelihoods.scales import MIN_SCALE, check_least, positive, warn_of_earlier_link
 from tfp_bnn.stirling import stirling_remainder
 
 Tensor = Any
@@ -102,3 +102,9 @@ class NegativeBinomial(CountLikelihood):
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
         return {**super().get_config(), "min_concentration": self.min_concentration}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "NegativeBinomial":
+        """Makes the likelihood that `get_config` describes; warns if its network was trained for another one."""
+        warn_of_earlier_link(config, "min_concentration")
+        return cls(**config)

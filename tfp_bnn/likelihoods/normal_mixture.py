@@ -9,7 +9,14 @@ import numpy as np
 from tfp_bnn.checks import check_count
 from tfp_bnn.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.independent import IndependentLikelihood
-from tfp_bnn.likelihoods.scales import INITIAL_SCALE, MIN_SCALE, check_least, positive, warn_of_units
+from tfp_bnn.likelihoods.scales import (
+    INITIAL_SCALE,
+    MIN_SCALE,
+    check_least,
+    positive,
+    warn_of_earlier_link,
+    warn_of_units,
+)
 
 Tensor = Any
 
@@ -101,3 +108,9 @@ class NormalMixture(IndependentLikelihood):
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
         return {**super().get_config(), "num_components": self.num_components, "min_scale": self.min_scale}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "NormalMixture":
+        """Makes the likelihood that `get_config` describes; warns if its network was trained for another one."""
+        warn_of_earlier_link(config, "min_scale")
+        return cls(**config)

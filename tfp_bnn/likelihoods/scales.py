@@ -1,6 +1,7 @@
 """Scales that a network predicts, or that are given beside it: positive, and of the size of the targets."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -40,6 +41,22 @@ def check_least(name: str, value: float) -> float:
     if not 0 < value < INITIAL_SCALE:
         raise ValueError(f"`{name}` must be between 0 and 1. Received: {name}={value}")
     return value
+
+
+def warn_of_earlier_link(config: Mapping[str, Any], name: str) -> None:
+    """Warns if a config is one of version 0.1.0, whose networks learned scales as another function of their outputs.
+
+    Args:
+        config: of a likelihood with a predicted scale or concentration.
+        name: of the least value, which those configs do not have.
+    """
+    if name not in config:
+        warnings.warn(
+            "A likelihood of tfp_bnn 0.1.0 or older is loaded, whose predicted scale was softplus of the output; now "
+            "it is another function, so train the network again, or its standard deviations are wrong.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def warn_of_units(stddev: np.ndarray | float, scale: float, predicted: bool) -> None:
