@@ -28,9 +28,9 @@ import tfp_bnn as bnn
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
-import reporting  # noqa: E402
-import uci_data  # noqa: E402
-from learning_loop import compiled_steps  # noqa: E402
+from common import reporting  # noqa: E402
+from data import uci_data  # noqa: E402
+from learning.learning_loop import compiled_steps  # noqa: E402
 
 UCI_SETS = ("concrete", "yacht", "boston")
 SETS = ("curve, raw", "curve, standardized", *UCI_SETS)

@@ -1,8 +1,7 @@
 """Measures how many training steps of a plain LeNet5 one with each estimator takes.
 
 Run by hand, on one core as the experiments are: `taskset -c 0 python benchmarks/step_cost.py`, also with
-`KERAS_BACKEND=jax`. It writes docs/results/step_cost/BACKEND.json, from which scripts/classifiers.py has its costs: it
-gives networks that are compared as many steps as cost the same.
+`KERAS_BACKEND=jax`. It writes docs/results/step_cost/BACKEND.json: what it takes to compare networks of equal cost.
 
 Epochs of 20 steps of the networks alternate; a cost is the median over rounds of the ratio to the plain network's epoch
 of the same round.
@@ -22,7 +21,7 @@ import tfp_bnn as bnn
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import reporting  # noqa: E402
+from common import reporting  # noqa: E402
 
 BATCH_SIZE, STEPS = 128, 20
 
