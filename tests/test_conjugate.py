@@ -27,6 +27,7 @@ def exact_posterior(x, y):
     return variance * (x.T @ y) / NOISE_STDDEV**2, np.sqrt(variance)
 
 
+@pytest.mark.filterwarnings("ignore:KLWeight")  # The data are repeated on purpose.
 @pytest.mark.parametrize(
     ("layer", "batch_size"),
     [

@@ -114,7 +114,7 @@ def test_the_number_of_batches_is_not_the_number_of_examples():
     with pytest.warns(UserWarning, match=r"KLWeight\(num_examples=3\) does not fit the data, 40 examples"):
         weights_seen(bnn.callbacks.KLWeight(3), of_unknown_length(), model=model)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         warnings.filterwarnings("ignore", message="KLWeight")
         weights_seen(bnn.callbacks.KLWeight(3), *data(), batch_size=BATCH, model=model)
         # An epoch of some steps may be less than the data.

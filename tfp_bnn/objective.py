@@ -106,11 +106,11 @@ class Halves(_keras.MetricsList):
 
     def mean(self, name: str) -> float:
         """Returns the mean over all examples of `nll`, `kl`, or `whole_kl_term`, that with a KL weight of 1."""
-        return float(keras.ops.convert_to_numpy(self._mean(name)))
+        return float(self._mean(name))
 
     def num_examples(self) -> int:
         """Returns how many examples were counted since the last reset."""
-        return int(keras.ops.convert_to_numpy(self._totals["examples"].value))
+        return int(keras.ops.convert_to_tensor(self._totals["examples"]))
 
     def stddev_of_targets(self) -> float:
         """Returns the standard deviation of the targets within a minibatch, of the target that varies most."""

@@ -84,6 +84,7 @@ class KLWeight(keras.callbacks.Callback):
         self._num_batches: int | None = None
         self._epoch = 0
         self._last_batch = -1
+        self._last_loss = 0.0
         self._is_training = False
         self._current: float | None = None
         self._knows_epoch = False
@@ -122,6 +123,8 @@ class KLWeight(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Counts the batches: not all data say how many they are."""
         self._last_batch = batch
+        # Keras forgets the loss of a training step that does not track it.
+        self._last_loss = (logs or {}).get("loss", 0.0)
 
     def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Sets the whole weight, so that the losses of validation data can be compared between epochs."""
@@ -133,7 +136,7 @@ class KLWeight(keras.callbacks.Callback):
         self._learn_from_epoch()
         self._last_batch = -1
         logs = logs or {}
-        parts = {name: logs[name] for name in ("loss", "nll", "kl") if name in logs}
+        parts = {"loss": self._last_loss} | {name: logs[name] for name in ("nll", "kl") if name in logs}
         if not all(map(math.isfinite, parts.values())):
             raise ValueError(
                 "The loss is not a finite number: labels or inputs are out of range, or training diverged (try a "

@@ -212,8 +212,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     @property
     def kl_weight(self) -> float | None:
         """What the KL divergence is multiplied by in the loss, or None if that was never set."""
-        # By way of the value: an array of a Keras variable warns beside NumPy 2.
-        return float(keras.ops.convert_to_numpy(self._kl_weight.state.value)) if self._has_kl_weight else None
+        return float(keras.ops.convert_to_tensor(self._kl_weight.state)) if self._has_kl_weight else None
 
     @kl_weight.setter
     def kl_weight(self, value: float) -> None:
