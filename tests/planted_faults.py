@@ -498,14 +498,14 @@ KL_WEIGHTS = (
     Fault(
         "the KL term not divided by positions",
         "observations.py",
-        "return 1.0 / max(1, math.prod(positions))",
+        "return 1.0 / max(1, math.prod(shape[1:]))",
         "return 1.0",
         in_file("observations", "test_the_kl_term_is_divided_by_examples_and_positions"),
     ),
     Fault(
         "masked positions counted as observations",
         "observations.py",
-        "    mask = _keras.mask_of(output)\n",
+        "    mask = _keras.mask_of(output.value)\n",
         "    mask = None\n",
         in_file("observations", "test_masked_positions_are_no_observations"),
     ),

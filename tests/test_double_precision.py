@@ -76,7 +76,7 @@ def test_likelihoods_train_and_predict_in_float64(name):
     _, outputs, y = FAMILIES[name]
     likelihood = type(FAMILIES[name][0]).from_config({**FAMILIES[name][0].get_config(), "dtype": "float64"})
     model = keras.Sequential([keras.Input((3,)), layers.DenseFlipout(outputs, kl_weight=0.1)])
-    model.compile("sgd", likelihood)
+    model.compile("sgd", likelihood, run_eagerly=True)  # quicker than to compile
     assert np.isfinite(model.fit(X, y, verbose=0).history["loss"][0])
     predictive = bnn.predict(model, X, num_draws=3, seed=1, verbose=False)
     summary = bnn.summarize(model, X, y, num_draws=3, seed=1, verbose=False)
@@ -123,7 +123,7 @@ def test_one_layer_of_float64_trains_in_a_network_of_float32(layer):
                 layers.DenseFlipout(1, kl_weight=0.1),
             ]
         )
-        model.compile("sgd", likelihoods.Normal(1.0))
+        model.compile("sgd", likelihoods.Normal(1.0), run_eagerly=True)
         assert np.isfinite(model.fit(X, np.ones(4), verbose=0).history["loss"][0])
         assert bnn.predict(model, X, num_draws=3, verbose=False).outputs.dtype == np.float32
         head = keras.Sequential([keras.Input((3,)), layers.DenseFlipout(4), layer(1, dtype="float64")])

@@ -99,6 +99,12 @@ def test_early_stopping_asks_lists_of_metrics_for_their_direction():
     assert stop.monitor_op is keras.ops.greater
 
 
+def test_a_function_becomes_a_loss_as_in_compile():
+    """Else: see what `compile` makes of a function; `observations` asks it for the shape of its values."""
+    loss = _keras.LossFunctionWrapper(lambda y, outputs: (outputs - y) ** 2)
+    assert tuple(loss.call(keras.ops.ones((3,)), keras.ops.zeros((3, 1))).shape) == (3, 1)
+
+
 def test_masks_travel_with_tensors():
     """Else: see how `keras.losses.Loss` finds the mask of outputs."""
     masked = keras.layers.Masking()(np.array([[[1.0], [0.0]]], "float32"))

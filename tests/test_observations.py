@@ -72,6 +72,17 @@ def test_other_reductions_have_the_kl_term_that_fits_them(reduction):
     assert logged["loss"] == pytest.approx(logged["nll"] + kl_term, rel=1e-4)
 
 
+def test_a_loss_that_takes_the_mean_over_positions_itself_has_no_positions_left():
+    def of_series(y, outputs):
+        return keras.ops.mean(keras.ops.square(outputs - y), axis=(1, 2))
+
+    x = series()
+    logged = fitted(one_layer((STEPS, FEATURES)), of_series, x, x[..., :1])
+    assert logged["loss"] == pytest.approx(logged["nll"] + logged["kl"] / N, rel=1e-5)
+    logged = fitted(one_layer((STEPS, FEATURES)), "mse", x, x[..., :1])
+    assert logged["loss"] == pytest.approx(logged["nll"] + logged["kl"] / (N * STEPS), rel=1e-5)
+
+
 def test_several_outputs_count_the_kl_term_once():
     inputs = keras.Input((STEPS, FEATURES))
     hidden = bnn.layers.DenseFlipout(3, posterior=NO_NOISE)(inputs)

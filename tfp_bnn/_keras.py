@@ -9,11 +9,13 @@ from typing import Any
 import keras
 from keras.src.backend.common.masking import get_keras_mask as mask_of
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+from keras.src.losses.losses import LossFunctionWrapper
 from keras.src.trainers.compile_utils import MetricsList
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
 __all__ = [
+    "LossFunctionWrapper",
     "MetricsList",
     "PyDatasetAdapter",
     "TFDatasetAdapter",

@@ -145,7 +145,7 @@ def _with_halves(model: keras.Model, compute_loss: Callable[..., Tensor], halves
         others = [loss for loss in model.losses if id(loss) not in terms]
         with _keras.losses_replaced(model, others or [keras.ops.zeros(())]):
             data_and_others = compute_loss(x, y, y_pred, sample_weight, *args, **kwargs)
-        scale = observations.kl_scale(model, y_pred, sample_weight)
+        scale = observations.kl_scale(model, y_pred, y, sample_weight)
         kl_term = scale * _aggregated(model, [kl.term for kl in counted])
         # Not as the difference of the whole loss and the KL term, which would round it away.
         nll = data_and_others - _aggregated(model, others) if others else data_and_others

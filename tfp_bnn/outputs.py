@@ -1,7 +1,7 @@
 """The outputs of a model and the losses that it was compiled with, which may be one, a list or a dict."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -24,41 +24,48 @@ def check_outputs(model: keras.Model, y_pred: Any) -> None:
 
     A loss itself sees tensors that may have been cast, and have lost the sign of what made them.
     """
-    for loss, output, _ in outputs_with_losses(model, y_pred):
-        if isinstance(loss, Likelihood):
-            loss.check_outputs(output)
+    for output in outputs_with_losses(model, y_pred):
+        if isinstance(output.loss, Likelihood):
+            output.loss.check_outputs(output.value)
 
 
-def outputs_with_losses(
-    model: keras.Model, y_pred: Any, sample_weight: Any = None
-) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
-    """Yields the loss, the output and its sample weights, for each output of a model that has a loss of `compile`.
+class Output(NamedTuple):
+    """An output of a model, and what belongs to it: the loss that it has of `compile`, targets and sample weights."""
 
-    If the model has none, as one with a `compute_loss` of its own, that of each output is None.
+    value: Tensor
+    loss: Any
+    targets: Tensor | None
+    sample_weight: Tensor | None
+
+
+def outputs_with_losses(model: keras.Model, y_pred: Any, y: Any = None, sample_weight: Any = None) -> Iterator[Output]:
+    """Yields each output of a model that has a loss.
+
+    If the model was compiled with none, as one with a `compute_loss` of its own, all outputs are yielded with none.
     """
     loss = getattr(model, "loss", None)
     if loss is None:
-        return ((None, output, None) for output in keras.tree.flatten(y_pred))
-    return _outputs(loss, y_pred, sample_weight, model)
+        return (Output(value, None, None, None) for value in keras.tree.flatten(y_pred))
+    if isinstance(loss, dict) and not isinstance(y_pred, dict):
+        y_pred = dict(zip(model.output_names, keras.tree.flatten(y_pred), strict=False))
+    return _outputs(y_pred, loss, y, sample_weight)
 
 
-def _outputs(loss: Any, y_pred: Any, sample_weight: Any, model: keras.Model) -> Iterator[tuple[Any, Any, Any]]:
-    if loss is None:
-        return
+def _outputs(y_pred: Any, loss: Any, y: Any, sample_weight: Any) -> Iterator[Output]:
     if isinstance(loss, dict):
-        named = (
-            y_pred
-            if isinstance(y_pred, dict)
-            else dict(zip(model.output_names, keras.tree.flatten(y_pred), strict=False))
-        )
-        weights = sample_weight if isinstance(sample_weight, dict) else {}
         for name, of_output in loss.items():
-            yield from _outputs(of_output, named[name], weights.get(name), model)
+            yield from _outputs(y_pred[name], of_output, *(_part(each, name) for each in (y, sample_weight)))
     elif isinstance(loss, list | tuple):
-        weights = sample_weight if isinstance(sample_weight, list | tuple) else [None] * len(loss)
-        for parts in zip(loss, keras.tree.flatten(y_pred), weights, strict=False):
-            yield from _outputs(*parts, model)
-    else:
-        weight = None if keras.tree.is_nested(sample_weight) else sample_weight
-        for output in keras.tree.flatten(y_pred):
-            yield loss, output, weight
+        for index, (value, of_output) in enumerate(zip(keras.tree.flatten(y_pred), loss, strict=False)):
+            yield from _outputs(value, of_output, *(_part(each, index) for each in (y, sample_weight)))
+    elif loss is not None:
+        parts = [None if keras.tree.is_nested(each) else each for each in (y, sample_weight)]
+        for value in keras.tree.flatten(y_pred):
+            yield Output(value, loss, *parts)
+
+
+def _part(structure: Any, key: str | int) -> Any:
+    """Returns what belongs to an output in a dict by its name, or in a list by its number; None if that is not told."""
+    if isinstance(structure, dict):
+        return structure.get(key)
+    return structure[key] if isinstance(structure, list | tuple) and isinstance(key, int) else None
