@@ -17,6 +17,10 @@ on_tensorflow_alone = pytest.mark.skipif(not TENSORFLOW, reason=ONE_BACKEND)
 on_jax_alone = pytest.mark.skipif(TENSORFLOW, reason=ONE_BACKEND)
 
 
+# Of `compile`, for models that train for a step or two: TensorFlow takes seconds to trace what it runs at once.
+UNCOMPILED = {"run_eagerly": TENSORFLOW}
+
+
 def has_tfp() -> bool:
     """Returns whether TFP must import: always on TensorFlow; on JAX if its substrate knows the installed jax.
 

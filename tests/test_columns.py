@@ -7,10 +7,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from backend import on_tensorflow_alone
 
 import tfp_bnn as bnn
 from tfp_bnn import likelihoods
 from tfp_bnn.columns import Column, column
+
+pytestmark = on_tensorflow_alone
 
 N = 5
 Y = np.arange(float(N))

@@ -5,11 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from backend import TENSORFLOW
+from backend import TENSORFLOW, on_tensorflow_alone
 
 import tfp_bnn as bnn
 from tfp_bnn import layers, likelihoods
 from tfp_bnn.inputs import arrays_for
+
+pytestmark = on_tensorflow_alone
 
 NORMAL = likelihoods.Normal(scale=1.0)
 ROWS = np.arange(12, dtype="float32").reshape(3, 4)

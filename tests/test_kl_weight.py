@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from backend import UNCOMPILED
 
 import tfp_bnn as bnn
 from tfp_bnn.callbacks.balance import Balance
@@ -18,10 +19,10 @@ def data(num_examples=N, seed=0):
     return rng.normal(size=(num_examples, 4)).astype("float32"), rng.integers(0, 3, num_examples)
 
 
-def make_model(**compile_arguments):
+def make_model():
     layer = bnn.layers.DenseFlipout(3, prior=bnn.priors.Normal(0.5))
     model = keras.Sequential([keras.Input((4,)), layer])
-    model.compile(keras.optimizers.Adam(0.01), loss=bnn.likelihoods.Categorical(), **compile_arguments)
+    model.compile(keras.optimizers.Adam(0.01), loss=bnn.likelihoods.Categorical(), **UNCOMPILED)
     return model
 
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from backend import UNCOMPILED
 from layer_contract import divergence_from_standard_normals as kl_of
 
 import tfp_bnn as bnn
@@ -19,7 +20,7 @@ def series(seed=0):
 
 def fitted(model, loss, x, y, batch_size=5, **arguments):
     """Returns the logs of an epoch that changes no weight."""
-    model.compile(keras.optimizers.SGD(0.0), loss=loss)
+    model.compile(keras.optimizers.SGD(0.0), loss=loss, **UNCOMPILED)
     callbacks = [bnn.callbacks.KLWeight(len(x))]
     history = model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0, callbacks=callbacks, **arguments)
     return {name: values[0] for name, values in history.history.items()}
@@ -49,7 +50,7 @@ def test_masked_positions_are_no_observations():
         [keras.Input((STEPS, FEATURES)), keras.layers.Masking(), bnn.layers.DenseFlipout(1, posterior=NO_NOISE)]
     )
     y = x.sum(axis=-1, keepdims=True)
-    model.compile(keras.optimizers.SGD(0.0), loss=bnn.likelihoods.Normal(scale=1.0))
+    model.compile(keras.optimizers.SGD(0.0), loss=bnn.likelihoods.Normal(scale=1.0), **UNCOMPILED)
     history = model.fit(x, y, batch_size=N, verbose=0, callbacks=[bnn.callbacks.KLWeight(N)])
     logged = {name: values[0] for name, values in history.history.items()}
     kernel = keras.ops.convert_to_numpy(model.layers[-1].random_weights["kernel"][0].read().mean)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from backend import TENSORFLOW
+from backend import TENSORFLOW, UNCOMPILED
 from layer_contract import divergence_from_standard_normals as kl_of
 
 import tfp_bnn as bnn
@@ -110,7 +110,7 @@ def test_losses_without_a_kl_weight_do_not_add_up_to_nothing(training):
         sum(model.losses)
     with pytest.raises(ValueError, match=r"tfp_bnn.kl_divergence\(model\) / num_examples"):
         keras.ops.sum(keras.ops.stack(model.losses))
-    model.compile(loss=bnn.likelihoods.Categorical())
+    model.compile(loss=bnn.likelihoods.Categorical(), **UNCOMPILED)
     assert np.isfinite(model.evaluate(x, y, verbose=0))
 
 
@@ -161,7 +161,7 @@ class WithoutComputeLoss(keras.Sequential):
 def fit_without_compute_loss(factor=1.0):
     model, (x, y) = WithoutComputeLoss([keras.Input((4,)), *make_layers()]), data()
     model.factor = factor
-    model.compile(keras.optimizers.SGD(0.01), loss=bnn.likelihoods.Categorical())
+    model.compile(keras.optimizers.SGD(0.01), loss=bnn.likelihoods.Categorical(), **UNCOMPILED)
     return model.fit(x, y, batch_size=N, epochs=2, verbose=0, callbacks=[bnn.callbacks.KLWeight(N)]).history
 
 

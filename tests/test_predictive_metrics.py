@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from backend import UNCOMPILED
 
 import tfp_bnn as bnn
 
@@ -11,7 +12,7 @@ def noisy_model(likelihood, outputs):
     """Returns a model of much noise, whose single draws are far worse than their mean."""
     posterior = bnn.posteriors.MeanFieldNormal(1.0)
     model = keras.Sequential([keras.Input((4,)), bnn.layers.DenseFlipout(outputs, posterior=posterior)])
-    model.compile(keras.optimizers.SGD(0.0), loss=likelihood, metrics=[])
+    model.compile(keras.optimizers.SGD(0.0), loss=likelihood, metrics=[], **UNCOMPILED)
     return model
 
 
@@ -43,7 +44,7 @@ def test_evaluate_has_the_figures_of_the_prediction(case):
 def test_fit_logs_the_figures_of_the_prediction_and_stops_by_them():
     likelihood, outputs, y = CASES["classes"]
     model = noisy_model(likelihood, outputs)
-    model.compile(keras.optimizers.SGD(0.1), loss=likelihood, metrics=["accuracy"])
+    model.compile(keras.optimizers.SGD(0.1), loss=likelihood, metrics=["accuracy"], **UNCOMPILED)
     callbacks = [
         bnn.callbacks.KLWeight(),
         bnn.callbacks.PredictiveMetrics(X, y, num_draws=20, seed=3),
