@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -689,7 +690,8 @@ def imported_backend(root: Path) -> str:
 
 def check_green(root: Path, faults: Sequence[Fault]) -> None:
     """Raises RuntimeError unless all tests of the faults pass without them."""
-    result = run_tests(root, sorted({test for fault in faults for test in fault.tests}))
+    tests = sorted({test for fault in faults for test in fault.tests})
+    result = run_tests(root, ["--numprocesses", "auto", *tests])
     if result.returncode != ALL_PASSED:
         raise RuntimeError(f"The tests must pass without a fault:\n{result.stdout[-4000:]}{result.stderr[-2000:]}")
 
@@ -713,16 +715,21 @@ def finder(root: Path, fault: Fault) -> str | None:
     return None
 
 
-def search(snapshot: Path, faults: Sequence[Fault]) -> Iterator[dict[str, Any]]:
-    """Yields, for each fault, its name, its file and the test that found it; says so in one line each."""
-    for fault in faults:
+def search(snapshot: Path, faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """Returns, for each fault, its name, its file and the test that found it; says so in one line each."""
+
+    def search_one(fault: Fault) -> dict[str, Any]:
         start = time.monotonic()
         with tempfile.TemporaryDirectory() as directory:
             copy_sources(snapshot, copy := Path(directory) / "copy")
             test = finder(copy, fault)
         verdict = f"found by {test}" if test else "NOT FOUND"
         print(f"{fault.name}: {verdict} ({time.monotonic() - start:.0f} s)", flush=True)
-        yield {"name": fault.name, "file": f"tfp_bnn/{fault.file}", "found_by": test}
+        return {"name": fault.name, "file": f"tfp_bnn/{fault.file}", "found_by": test}
+
+    # Each waits for a process of its own, on a core of its own.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(search_one, faults))
 
 
 def versions(backend: str) -> dict[str, str]:
@@ -739,7 +746,7 @@ def find_all(faults: Sequence[Fault]) -> dict[str, Any]:
         backend = imported_backend(snapshot)
         check_green(snapshot, faults)
         print(f"without a fault all tests pass ({time.monotonic() - start:.0f} s)", flush=True)
-        found = list(search(snapshot, faults))
+        found = search(snapshot, faults)
     return {
         "command": shlex.join(["python", "tests/planted_faults.py", *sys.argv[1:]]),
         "backend": backend,
