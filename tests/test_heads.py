@@ -274,3 +274,27 @@ def test_running_metrics_take_probabilities_for_what_they_are(metric):
     for wrong in (metric(), bnn.metrics.NegativeLogLikelihood()):
         with pytest.raises(ValueError, match="takes logits"):
             wrong.update_state(LABELS, network(CLASSES, "softmax")(X))
+
+
+@all_cases
+def test_fit_and_predict_refuse_logits_that_are_probabilities(case):
+    family, units, activation, y = CASES[case]
+    model = network(units, activation)
+    model.compile("sgd", loss=family())
+    refusal = rf"{family.__name__} takes logits.*{family.__name__}\(from_logits=False\)"
+    with pytest.raises(ValueError, match=refusal):
+        model.fit(X, y, verbose=0, callbacks=[bnn.callbacks.KLWeight()])
+    with pytest.raises(ValueError, match=refusal):
+        bnn.predict(model, X, num_draws=2)
+    with pytest.raises(ValueError, match=refusal):
+        bnn.summarize(model, X, y, num_draws=2)
+
+
+def test_fit_refuses_such_a_head_among_several():
+    inputs = keras.Input((FEATURES,))
+    hidden = bnn.layers.DenseFlipout(4)(inputs)
+    heads_of_model = {"label": keras.layers.Dense(CLASSES, "softmax")(hidden), "value": keras.layers.Dense(1)(hidden)}
+    model = keras.Model(inputs, heads_of_model)
+    model.compile("sgd", loss={"label": likelihoods.Categorical(), "value": likelihoods.Normal(1.0)})
+    with pytest.raises(ValueError, match="Categorical takes logits"):
+        model.fit(X, {"label": LABELS, "value": X[:, :1]}, verbose=0, callbacks=[bnn.callbacks.KLWeight()])

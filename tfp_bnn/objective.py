@@ -140,9 +140,14 @@ def _with_halves(model: keras.Model, compute_loss: Callable[..., Tensor], halves
         x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any
     ) -> Tensor:
         outputs.check_outputs(model, y_pred)
-        counted = [kl for kl in (layer.take_kl() for layer in variational_layers(model)) if kl is not None]
-        terms = {id(kl.term) for kl in counted}
-        others = [loss for loss in model.losses if id(loss) not in terms]
+        losses = {id(loss): loss for loss in model.losses}
+        counted = [
+            kl
+            for kl in (layer.take_kl() for layer in variational_layers(model))
+            # Not of an earlier pass, which this one has left out.
+            if kl is not None and losses.pop(id(kl.term), None) is not None
+        ]
+        others = list(losses.values())
         with _keras.losses_replaced(model, others or [keras.ops.zeros(())]):
             data_and_others = compute_loss(x, y, y_pred, sample_weight, *args, **kwargs)
         scale = observations.kl_scale(model, y_pred, y, sample_weight)
