@@ -281,11 +281,11 @@ PRIORS = (
         in_file("saving", "test_a_shared_learned_prior_is_still_shared_after_loading"),
     ),
     Fault(
-        "prior serialized by the layer instead of by Keras",
-        "layers/linear_layer.py",
-        '"prior": self.prior,',
-        '"prior": keras.saving.serialize_keras_object(self.prior),',
-        in_file("saving", "test_a_shared_learned_prior_is_still_shared_after_loading"),
+        "a prior of its own for each layer of a copy",
+        "prior_sharing.py",
+        "    if (key := _key(config)) not in copies:\n",
+        "    if (key := _key(config)):\n",
+        in_file("saving", "test_a_shared_learned_prior_is_shared_in_every_copy"),
     ),
     Fault(
         "a clone shares the prior of the original",
@@ -453,6 +453,7 @@ KL_WEIGHTS = (
         "if training and _keras.is_in_fit():",
         "if False:",
         in_file("training", "test_training_without_a_kl_weight_raises_and_says_what_to_write"),
+        also=(("return [*losses, MissingKL(self.name)] if self._lacks_kl_weight else losses", "return losses"),),
     ),
     Fault(
         "warm-up epoch by epoch instead of batch by batch",
@@ -758,16 +759,32 @@ def find_all(faults: Sequence[Fault]) -> dict[str, Any]:
     }
 
 
+def merged(committed: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
+    """Returns the committed results with newer ones of some faults in their place, and the commands of both."""
+    entries = {entry["name"]: entry for entry in (*committed["faults"], *results["faults"])}
+    found = [entries[fault.name] for fault in FAULTS if fault.name in entries]
+    return {
+        **committed,
+        "updated_by": [*committed.get("updated_by", []), results["command"]],
+        "planted": len(found),
+        "missed": [entry["name"] for entry in found if not entry["found_by"]],
+        "faults": found,
+    }
+
+
 def main() -> None:
     """Plants the faults that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", metavar="SUBSTRING", help="only faults whose names contain this")
     parser.add_argument("--json", type=Path, help="where the results go; default: docs/results, unless --only is given")
+    parser.add_argument("--update", action="store_true", help="put the results of --only among the committed ones")
     arguments = parser.parse_args()
     faults = [fault for fault in FAULTS if arguments.only.lower() in fault.name.lower()]
     if not faults:
         parser.error(f"no fault's name contains {arguments.only!r}")
     results = find_all(faults)
+    if arguments.update:
+        RESULTS.write_text(json.dumps(merged(json.loads(RESULTS.read_text()), results), indent=2) + "\n")
     path = arguments.json or (None if arguments.only else RESULTS)
     if path:
         path.write_text(json.dumps(results, indent=2) + "\n")
