@@ -57,6 +57,9 @@ class KLWeight(keras.callbacks.Callback):
     Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 3.4, equations 8 and 9.
     """
 
+    async_safe = True
+    """Keras may call `on_train_batch_end` in a thread: it need not wait for each step's logs, on an accelerator."""
+
     def __init__(
         self,
         num_examples: int | None = None,
@@ -82,13 +85,17 @@ class KLWeight(keras.callbacks.Callback):
     def _reset(self) -> None:
         self._data = training_data.TrainingData()
         self._num_batches: int | None = None
-        self._epoch = 0
-        self._last_batch = -1
-        self._last_loss = 0.0
         self._is_training = False
+        self._begin_epoch(0)
         self._current: float | None = None
         self._knows_epoch = False
         self._balance = Balance()
+
+    def _begin_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._last_batch = -1
+        self._loss = 0.0
+        self._has_learned = False
 
     # The weight.
 
@@ -114,17 +121,20 @@ class KLWeight(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Notes the epoch."""
-        self._epoch = epoch
+        self._begin_epoch(epoch)
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Sets the batch's weight."""
         self._set(self._factor(batch))
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Counts the batches: not all data say how many they are."""
-        self._last_batch = batch
-        # Keras forgets the loss of a training step that does not track it.
-        self._last_loss = (logs or {}).get("loss", 0.0)
+        """Counts the batches, not all data say how many they are, and keeps a loss that is not a number.
+
+        Keras forgets the loss of a training step that does not track it.
+        """
+        self._last_batch = max(self._last_batch, batch)
+        if math.isfinite(self._loss):
+            self._loss = (logs or {}).get("loss", 0.0)
 
     def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Sets the whole weight, so that the losses of validation data can be compared between epochs."""
@@ -134,9 +144,9 @@ class KLWeight(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Raises ValueError if the loss is not a number, no later epoch could mend that; warns if it is one-sided."""
         self._learn_from_epoch()
-        self._last_batch = -1
+        self._num_batches = self._num_batches or self._last_batch + 1
         logs = logs or {}
-        parts = {"loss": self._last_loss} | {name: logs[name] for name in ("nll", "kl") if name in logs}
+        parts = {"loss": self._loss} | {name: logs[name] for name in ("nll", "kl") if name in logs}
         if not all(map(math.isfinite, parts.values())):
             raise ValueError(
                 "The loss is not a finite number: labels or inputs are out of range, or training diverged (try a "
@@ -177,10 +187,9 @@ class KLWeight(keras.callbacks.Callback):
 
     def _learn_from_epoch(self) -> None:
         """Takes from the epoch that ends what was not known before it, before validation makes Keras forget it."""
-        if not self._is_training or self._last_batch < 0:
+        if not self._is_training or self._has_learned:
             return
-        self._num_batches = self._num_batches or self._last_batch + 1
-        self._last_batch = -1
+        self._has_learned = True
         halves = objective.track_halves(self.model)
         if halves not in self.model.metrics:
             return
