@@ -5,7 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from backend import numpy
+from backend import numpy, on_tensorflow_alone
 
 import tfp_bnn as bnn
 from tfp_bnn import likelihoods
@@ -55,6 +55,7 @@ def test_the_floor_is_an_argument_and_in_the_config(family):
             make(**{name: wrong})
 
 
+@on_tensorflow_alone
 def test_raw_inputs_do_not_explode():
     seed = 1
     rng = np.random.default_rng(seed)
