@@ -23,7 +23,16 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "jax_if_thorough: on JAX only with --thorough, where it shows little new")
     layer_contract.set_thorough(config.getoption("--thorough"))
+
+
+def pytest_collection_modifyitems(config, items):
+    if keras.backend.backend() != "jax" or config.getoption("--thorough"):
+        return
+    for item in items:
+        if item.get_closest_marker("jax_if_thorough"):
+            item.add_marker(pytest.mark.skip(reason="on JAX only with --thorough"))
 
 
 @pytest.fixture(autouse=True)

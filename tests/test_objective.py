@@ -140,7 +140,8 @@ import tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import test_objective
-with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
     model = test_objective.make_model(jit_compile=False)  # quicker than to compile
 x, y = test_objective.data()
 logged = test_objective.fit(model, x, y, batch_size=8)
@@ -149,10 +150,11 @@ print(logged["loss"], logged["nll"], logged["kl"], nll, kl)
 
 # Outputs with positions, of which the KL term is divided by the number.
 import test_observations
-with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+with strategy.scope():
     model = test_observations.one_layer((test_observations.STEPS, test_observations.FEATURES))
     x = test_observations.series()
-    logged = test_observations.fitted(model, test_objective.bnn.likelihoods.Normal(1.0), x, x[..., :1], batch_size=4)
+    likelihood = test_objective.bnn.likelihoods.Normal(1.0)
+    logged = test_observations.fitted(model, likelihood, x, x[..., :1], batch_size=4, run_eagerly=False)
 print(logged["loss"] - logged["nll"], logged["kl"] / x[..., 0].size)
 """
 

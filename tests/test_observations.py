@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from backend import UNCOMPILED
+from backend import TENSORFLOW, UNCOMPILED
 from layer_contract import divergence_from_standard_normals as kl_of
 
 import tfp_bnn as bnn
@@ -18,9 +18,9 @@ def series(seed=0):
     return rng.normal(size=(N, STEPS, FEATURES)).astype("float32")
 
 
-def fitted(model, loss, x, y, batch_size=5, **arguments):
+def fitted(model, loss, x, y, batch_size=5, run_eagerly=TENSORFLOW, **arguments):
     """Returns the logs of an epoch that changes no weight."""
-    model.compile(keras.optimizers.SGD(0.0), loss=loss, **UNCOMPILED)
+    model.compile(keras.optimizers.SGD(0.0), loss=loss, run_eagerly=run_eagerly)
     callbacks = [bnn.callbacks.KLWeight(len(x))]
     history = model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0, callbacks=callbacks, **arguments)
     return {name: values[0] for name, values in history.history.items()}

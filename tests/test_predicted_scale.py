@@ -10,6 +10,8 @@ from backend import numpy, on_tensorflow_alone
 import tfp_bnn as bnn
 from tfp_bnn import likelihoods
 
+pytestmark = pytest.mark.jax_if_thorough
+
 LEAST = 1e-3
 SCALES = {
     "normal": (likelihoods.Normal, "min_scale"),

@@ -11,6 +11,8 @@ from scipy import special, stats
 import tfp_bnn as bnn
 from tfp_bnn import likelihoods
 
+pytestmark = pytest.mark.jax_if_thorough
+
 N, TIME, CLASSES = 4, 3, 5
 RNG = np.random.default_rng(0)
 

@@ -5,6 +5,8 @@ import importlib
 import pytest
 from script_runs import SCRIPTS
 
+pytestmark = pytest.mark.jax_if_thorough
+
 COMMANDS = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 
 

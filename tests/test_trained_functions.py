@@ -7,6 +7,8 @@ from backend import numpy, on_tensorflow_alone
 
 from tfp_bnn import layers, posteriors, variable_reads
 
+pytestmark = pytest.mark.jax_if_thorough
+
 X, Y = np.ones((8, 3), "float32"), np.ones((8, 2), "float32")
 
 

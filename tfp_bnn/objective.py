@@ -110,7 +110,8 @@ class Halves(_keras.MetricsList):
 
     def num_examples(self) -> int:
         """Returns how many examples were counted since the last reset."""
-        return int(keras.ops.convert_to_tensor(self._totals["examples"]))
+        # A sum, since the variables of several replicas are no numbers themselves.
+        return int(keras.ops.add(self._totals["examples"].value, 0.0))
 
     def stddev_of_targets(self) -> float:
         """Returns the standard deviation of the targets within a minibatch, of the target that varies most."""

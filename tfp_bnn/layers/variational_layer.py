@@ -212,7 +212,8 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     @property
     def kl_weight(self) -> float | None:
         """What the KL divergence is multiplied by in the loss, or None if that was never set."""
-        return float(keras.ops.convert_to_tensor(self._kl_weight.state)) if self._has_kl_weight else None
+        # A sum, since the variables of several replicas are no numbers themselves.
+        return float(keras.ops.add(self._kl_weight.state, 0.0)) if self._has_kl_weight else None
 
     @kl_weight.setter
     def kl_weight(self, value: float) -> None:
