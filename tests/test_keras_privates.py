@@ -73,6 +73,31 @@ def test_the_losses_of_a_model_can_be_replaced():
     assert float(model.losses[0]) == float(penalty)
 
 
+def test_a_model_asks_its_layers_for_their_own_losses_and_clears_them_at_each_call():
+    """Else: find what `Layer.losses` asks, and what `__call__` clears; `VariationalLayer` extends both."""
+
+    class Layer(keras.layers.Layer):
+        cleared = 0
+
+        def call(self, inputs):
+            return inputs
+
+        def _get_own_losses(self):
+            return [*super()._get_own_losses(), "mine"]
+
+        def _clear_losses(self):
+            self.cleared += 1
+            super()._clear_losses()
+
+    model = keras.Sequential([keras.Input((2,)), Layer(), keras.layers.Dense(1)])
+    before = model.layers[0].cleared
+    model(np.ones((1, 2)))
+    assert model.losses == ["mine"]
+    assert model.layers[0].cleared > before
+    dense = model.layers[1]
+    assert [len(dense._trainable_variables), len(dense._non_trainable_variables)] == [2, 0]
+
+
 def test_a_built_model_takes_another_metric():
     """Else: find where `Trainer.metrics` collects the metrics that are no compiled ones."""
     model, metric = make_model(), keras.metrics.Mean(name="another")

@@ -160,16 +160,11 @@ def test_a_constructors_kl_weight_is_loaded(tmp_path):
     assert keras.saving.load_model(tmp_path / "model.keras").layers[0].kl_weight == 0.25
 
 
-class Store(dict):
-    """What `load_own_variables` reads from."""
-
-
 def test_weights_saved_by_version_0_1_load():
-    model, saved = make_model(), Store()
-    layer = model.layers[0]
+    layer, saved = make_model().layers[0], {}
     layer.save_own_variables(saved)
     weights = {name: np.array(saved[name]) + 1 for name in ("0", "1", "2")}
-    layer.load_own_variables(Store(weights | {"3": np.float32(0.01), "seed_state": saved["seed_state"]}))
+    layer.load_own_variables(weights | {"3": np.float32(0.01), "seed_state": saved["seed_state"]})
     for name, weight in zip("012", layer.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, weights[name])
 
@@ -237,6 +232,33 @@ def test_a_large_kl_term_alone_is_no_fault(nlls):
 
 def test_an_nll_that_rises_with_the_whole_loss_is_another_fault():
     balance_of([*np.geomspace(1.8, 0.1, 15), *np.geomspace(0.1, 2.0, 25)], [0.01] * 40)
+
+
+def test_fit_tells_that_the_kl_term_drowns_the_data():
+    # While the KL weight rises, the means follow the data; then a prior far too narrow draws them back to 0.
+    posterior, prior = bnn.posteriors.MeanFieldNormal(0.01, "zeros"), bnn.priors.Normal(0.2)
+    layer = bnn.layers.DenseFlipout(4, use_bias=False, posterior=posterior, prior=prior)
+    model = keras.Sequential([keras.Input((4,)), layer])
+    model.compile(keras.optimizers.SGD(), loss=bnn.likelihoods.Categorical(), **UNCOMPILED)
+    x, y = np.tile(np.eye(4, dtype="float32"), (4, 1)), np.tile(np.arange(4), 4)
+    rate = keras.callbacks.LearningRateScheduler(lambda epoch: 5.0 if epoch < 4 else 0.5)
+    with pytest.warns(UserWarning, match=r"The KL term drowns the data: it is \d+% of the loss"):
+        history = model.fit(
+            x, y, epochs=30, verbose=0, callbacks=[bnn.callbacks.KLWeight(warmup_epochs=20), rate]
+        ).history
+    assert min(history["nll"]) < 0.7 < 1.2 < history["nll"][-1]
+
+
+def test_fit_tells_that_targets_need_to_be_standardized():
+    x, _ = data()
+    model = keras.Sequential([keras.Input((4,)), bnn.layers.DenseFlipout(2)])
+    model.compile(keras.optimizers.SGD(1e-6), loss=bnn.likelihoods.Normal(), **UNCOMPILED)
+    with pytest.warns(UserWarning, match=r"standard deviation of \d+.*: standardize them") as caught:
+        model.fit(x, 1000 * x[:, 0], epochs=3, verbose=0, callbacks=[bnn.callbacks.KLWeight()])
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.fit(x, x[:, 0], verbose=0, callbacks=[bnn.callbacks.KLWeight()])
 
 
 # A prior shared by layers.

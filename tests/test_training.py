@@ -285,7 +285,12 @@ def test_every_steps_may_predict_with_the_weights_of_that_step():
     ("make_callback", "message"),
     [
         (lambda: bnn.callbacks.KLWeight(0), "`num_examples` must be at least 1. Received: num_examples=0"),
+        (lambda: bnn.callbacks.KLWeight("all"), "`num_examples` must be at least 1. Received: num_examples='all'"),
         (lambda: bnn.callbacks.KLWeight(10, beta=-1), "`beta` .* Received: beta=-1"),
+        (
+            lambda: bnn.callbacks.KLWeight(10, schedule="cyclical"),
+            "`schedule` must be one of .* Received: schedule='cy",
+        ),
         (lambda: bnn.callbacks.KLWeight(10, warmup_epochs=-1), "Received: epochs=-1"),
         (
             lambda: bnn.callbacks.KLWeight(10, warmup_epochs=1, schedule=bnn.kl_schedules.blundell),

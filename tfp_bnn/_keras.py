@@ -1,9 +1,11 @@
-"""Every private name of Keras that the package uses, and why; each has a canary in tests/test_keras_privates.py."""
+"""Every private name of Keras that the package uses, and why; each has a canary in tests/test_keras_privates.py.
+
+Beside these there are those that a layer inherits: `VariationalLayer` extends `_get_own_losses` and `_clear_losses`,
+and counts `_trainable_variables` and `_non_trainable_variables`. They have a canary too.
+"""
 
 import contextlib
-import inspect
 from collections.abc import Iterator, Sequence
-from types import FrameType
 from typing import Any
 
 import keras
@@ -13,6 +15,8 @@ from keras.src.losses.losses import LossFunctionWrapper
 from keras.src.trainers.compile_utils import MetricsList
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
+
+from tfp_bnn.call_stack import calls_of
 
 __all__ = [
     "LossFunctionWrapper",
@@ -86,7 +90,7 @@ def iterator_of_fit(model: keras.Model) -> Any | None:
 
     `fit` tells its callbacks how many batches an epoch has, but not how many examples; only its own frame knows.
     """
-    for frame in _calls_under_way("fit"):
+    for frame in calls_of(keras.Model.fit):
         if frame.f_locals.get("self") is model:
             return frame.f_locals.get("epoch_iterator")
     return None
@@ -94,22 +98,13 @@ def iterator_of_fit(model: keras.Model) -> Any | None:
 
 def is_in_fit() -> bool:
     """Returns whether a call of Keras's `fit` is under way in this thread; what compiles for it counts."""
-    return any(True for _ in _calls_under_way("fit"))
+    return any(True for _ in calls_of(keras.Model.fit))
 
 
 def is_in_evaluation() -> bool:
     """Returns whether Keras evaluates or predicts in this thread; what compiles for it counts."""
-    return any(True for _ in _calls_under_way("evaluate", "test_on_batch", "predict", "predict_on_batch"))
-
-
-def _calls_under_way(*methods: str) -> Iterator[FrameType]:
-    # The functions behind their decorators.
-    codes = {inspect.unwrap(getattr(keras.Model, method)).__code__ for method in methods}
-    frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_code in codes:
-            yield frame
-        frame = frame.f_back
+    model = keras.Model
+    return any(True for _ in calls_of(model.evaluate, model.test_on_batch, model.predict, model.predict_on_batch))
 
 
 def cardinality_before_batching(adapter: TFDatasetAdapter) -> int | None:

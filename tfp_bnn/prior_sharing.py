@@ -5,7 +5,6 @@ prior it is of (its `identity`), but nothing says which layers belong to one cop
 in the call that makes it.
 """
 
-import inspect
 import json
 import uuid
 import weakref
@@ -15,20 +14,19 @@ from typing import Any, TypeVar
 
 import keras
 
+from tfp_bnn.call_stack import calls_of, code_of
+
 P = TypeVar("P", bound=keras.layers.Layer)
 
-_CALLS = {
-    inspect.unwrap(getattr(call, "__func__", call)).__code__
-    for call in (
-        keras.models.clone_model,
-        keras.saving.load_model,
-        keras.saving.deserialize_keras_object,
-        keras.Model.from_config,
-        keras.Sequential.from_config,
-        keras.layers.Bidirectional.__init__,
-    )
-}
-_BIDIRECTIONAL = keras.layers.Bidirectional.__init__.__code__
+_COPYING = (
+    keras.models.clone_model,
+    keras.saving.load_model,
+    keras.saving.deserialize_keras_object,
+    keras.Model.from_config,
+    keras.Sequential.from_config,
+    keras.layers.Bidirectional.__init__,
+)
+_BIDIRECTIONAL = code_of(keras.layers.Bidirectional.__init__)
 _COPIES = "tfp_bnn_copied_priors"
 
 _living: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
@@ -74,9 +72,5 @@ def _key(config: Mapping[str, Any]) -> str:
 
 def _call_under_way() -> FrameType | None:
     """Returns the outermost call that makes a copy: these calls may call each other, for models inside models."""
-    found, frame = None, inspect.currentframe()
-    while frame is not None:
-        if frame.f_code in _CALLS:
-            found = frame
-        frame = frame.f_back
-    return found
+    *_, outermost = None, *calls_of(*_COPYING)
+    return outermost

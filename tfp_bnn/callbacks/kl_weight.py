@@ -1,6 +1,7 @@
 """The weight of the KL term, set for all layers of a model in one place."""
 
 import math
+import numbers
 import warnings
 from collections.abc import Mapping
 
@@ -68,10 +69,15 @@ class KLWeight(keras.callbacks.Callback):
         schedule: kl_schedules.Schedule | None = None,
     ):
         super().__init__()
-        if num_examples is not None and not 1 <= num_examples < math.inf:
-            raise ValueError(f"`num_examples` must be at least 1. Received: num_examples={num_examples}")
-        if not 0 <= beta < math.inf:
-            raise ValueError(f"`beta` must be a finite number of at least 0. Received: beta={beta}")
+        if num_examples is not None and not (isinstance(num_examples, numbers.Real) and 1 <= num_examples < math.inf):
+            raise ValueError(f"`num_examples` must be at least 1. Received: num_examples={num_examples!r}")
+        if not (isinstance(beta, numbers.Real) and 0 <= beta < math.inf):
+            raise ValueError(f"`beta` must be a finite number of at least 0. Received: beta={beta!r}")
+        if schedule is not None and not callable(schedule):
+            raise ValueError(
+                "`schedule` must be one of `tfp_bnn.kl_schedules`, or a function of (epoch, batch, batches an epoch). "
+                f"Received: schedule={schedule!r}"
+            )
         if warmup_epochs and schedule is not None:
             raise ValueError(
                 f"Give `warmup_epochs` or `schedule`, not both. Received: warmup_epochs={warmup_epochs}, "

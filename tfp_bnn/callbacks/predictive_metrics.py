@@ -1,13 +1,13 @@
 """Figures of the predictive distribution of validation data, while the model is trained."""
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import keras
 import numpy as np
 
-from tfp_bnn import _keras
+from tfp_bnn import _keras, drawing, inputs
 from tfp_bnn.callbacks.state import sync_state
 from tfp_bnn.checks import check_count
 from tfp_bnn.evaluation import evaluate
@@ -33,7 +33,8 @@ class PredictiveMetrics(keras.callbacks.Callback):
         seed: integer; with the same draws after each epoch, these differ by what was learned and not by luck.
 
     Raises:
-        ValueError: if a count is not a positive integer; after the first epoch, if `y` does not fit.
+        ValueError: if a count is not a positive integer; before the training, if the model was not compiled with a
+            likelihood or if there is not a target for each input.
 
     Example:
 
@@ -56,6 +57,15 @@ class PredictiveMetrics(keras.callbacks.Callback):
         super().set_model(model)
         if not any(isinstance(metric, Directions) for metric in model.metrics):
             _keras.add_metric(model, Directions())
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Raises ValueError if it could not predict, before any work is lost."""
+        drawing.likelihood_of(self.model, None)
+        num_inputs = len(keras.tree.flatten(inputs.arrays_for(self.model, self.x))[0])
+        if np.ndim(self.y) == 0 or len(self.y) != num_inputs:
+            raise ValueError(
+                f"`y` must have one target for each of {num_inputs} inputs. Received: shape {np.shape(self.y)}"
+            )
 
     def on_epoch_end(self, epoch: int, logs: MutableMapping[str, float] | None = None) -> None:
         """Predicts, and logs the figures."""

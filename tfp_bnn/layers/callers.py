@@ -3,13 +3,13 @@
 Nobody tells a layer that it is being exported or rematerialized; it can only look at the calls that it is inside of.
 """
 
-import inspect
 from types import FrameType
 
 import keras
 
-_EXPORT = inspect.unwrap(keras.Model.export).__code__
-_STATELESS_CALL = inspect.unwrap(keras.layers.Layer.stateless_call).__code__
+from tfp_bnn.call_stack import code_of, frames
+
+_EXPORT, _STATELESS_CALL = code_of(keras.Model.export), code_of(keras.layers.Layer.stateless_call)
 _WORKING_FORMATS = ("tf_saved_model",)
 _CONVERTERS = ("jax2onnx", "openvino", "tensorflow.lite", "tf2onnx")
 _REMATERIALIZERS = {
@@ -24,8 +24,8 @@ def check_callers(layer: keras.layers.Layer) -> None:
     Args:
         layer: the layer, for the message.
     """
-    frame, inside_stateless_call = inspect.currentframe(), False
-    while frame is not None:
+    inside_stateless_call = False
+    for frame in frames():
         target = _export_target(frame)
         if target is not None:
             raise ValueError(
@@ -42,7 +42,6 @@ def check_callers(layer: keras.layers.Layer) -> None:
                 "term could not leave it. Make the model itself outside of `keras.RematScope`, and inside of it the "
                 f"layers to be rematerialized. Received: Bayesian layer {layer.name!r}"
             )
-        frame = frame.f_back
 
 
 def _export_target(frame: FrameType) -> str | None:
