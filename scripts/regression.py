@@ -87,6 +87,7 @@ def main() -> None:
     epochs = math.ceil(args.steps / STEPS_PER_EPOCH)
     log.info("training on %d points for %d steps", len(x), epochs * STEPS_PER_EPOCH)
     started = time.perf_counter()
+    reporting.repeats_data()
     history = model.fit(
         np.tile(x, (STEPS_PER_EPOCH, 1)),
         np.tile(y, (STEPS_PER_EPOCH, 1)),

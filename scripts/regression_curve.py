@@ -76,6 +76,7 @@ def train(
     if bnn.layers.variational_layers(model):
         callbacks.append(bnn.callbacks.KLWeight(len(x), warmup_epochs=epochs / 2))
     started = time.perf_counter()
+    reporting.repeats_data()
     many = [np.tile(values, (STEPS_PER_EPOCH, 1)) for values in (x, y)]
     model.fit(*many, batch_size=len(x), shuffle=False, epochs=epochs, verbose=0, callbacks=callbacks)
     return model, time.perf_counter() - started

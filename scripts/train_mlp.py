@@ -194,6 +194,7 @@ def train(args: argparse.Namespace, model: keras.Model, train: tuple, validation
     log.info("training on %d images, validating on %d, for %d epochs", len(x), len(validation[0]), args.epochs - done)
     weighs_kl = [kl_callback(args, len(x))] if args.method == "bayes" else []
     if args.train_draws > 1:
+        reporting.repeats_data()
         data: tuple = (RepeatedBatches(x, y, args.batch_size, args.train_draws, args.seed + done),)
         how: dict[str, Any] = {"shuffle": False}
     else:

@@ -20,8 +20,11 @@ def command(script, *arguments):
 
 
 def run(script, *arguments, prefix=()):
-    """Runs a script to its end; a prefix is a command that takes a command line."""
-    return subprocess.run([*prefix, *command(script, *arguments)], capture_output=True, text=True, check=False)
+    """Runs a script to its end, without a warning of the package; a prefix is a command that takes a command line."""
+    result = subprocess.run([*prefix, *command(script, *arguments)], capture_output=True, text=True, check=False)
+    warnings = [line for line in result.stderr.splitlines() if "tfp_bnn/" in line and "Warning: " in line]
+    assert not warnings, warnings
+    return result
 
 
 def quick_network(input_shape, num_classes, activation="relu", dense_activation=None, **bayesian):

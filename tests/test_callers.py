@@ -11,8 +11,6 @@ from layer_contract import divergence_from_standard_normals as kl_of
 
 import tfp_bnn as bnn
 
-pytestmark = pytest.mark.jax_if_thorough
-
 N = 8
 X = np.random.default_rng(0).normal(size=(N, 4)).astype("float32")
 Y = np.zeros((N, 2), "float32")

@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -115,6 +116,11 @@ def noise_images(num_images: int, shape: Sequence[int], seed: int) -> dict[str, 
         "gaussian_noise": bnn.datasets.gaussian_noise(num_images, tuple(shape), seed=seed),
         "uniform_noise": bnn.datasets.uniform_noise(num_images, tuple(shape), seed=seed),
     }
+
+
+def repeats_data() -> None:
+    """Says that the data of the training are repeated on purpose, so that `KLWeight` does not warn of their number."""
+    warnings.filterwarnings("ignore", message="KLWeight")
 
 
 def uncertainty_metrics(predictive: bnn.Predictive, cutoff: float) -> dict[str, float]:
