@@ -134,10 +134,13 @@ def test_nothing_is_compiled_anew_while_the_model_is_the_same(compilations):
     assert np.abs(predict(model) - before).max() > 1e-3
     bnn.summarize(model, X, num_draws=2, verbose=False)
     model.evaluate(X, np.ones(3), verbose=0)
-    model.layers[2].rate = 0.5
+    model.layers[2].rate = 0.5  # as it was
     predict(model)
     # `KLWeight` gives the model metrics and a loss to track; it is still one model.
     assert len(compilations) == 1
+    model.layers[2].rate = 0.1
+    predict(model)
+    assert len(compilations) == 2
 
 
 def test_what_a_layer_notes_in_its_call_is_no_change(compilations):

@@ -39,12 +39,13 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     Args:
         kl_weight: what the layer's KL divergence is multiplied by in the loss, `beta / N` for N observations: training
             examples, times positions where outputs have them (time steps, pixels). None: `tfp_bnn.callbacks.KLWeight`
-            sets it, for all layers of a model in one place. It belongs to a training: it is neither saved nor loaded.
+            sets it, for all layers of a model in one place. What is set belongs to a training: files do not hold it.
         seed: integer seed of the layer's noise; None draws one.
         **kwargs: of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `kl_weight` is negative or not finite; if the layer is trained with no KL weight set.
+        ValueError: if `kl_weight` is negative or not finite; if Keras's `fit` trains the layer with no KL weight set,
+            or the losses of such a model are added up.
     """
 
     def __init__(self, *, kl_weight: float | None = None, seed: int | None = None, **kwargs: Any):
