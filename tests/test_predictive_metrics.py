@@ -65,15 +65,16 @@ def test_fit_logs_the_figures_of_the_prediction_and_stops_by_them():
     [
         (bnn.likelihoods.Categorical(), np.zeros(49, int), r"each of 50 inputs. Received: shape \(49,\)"),
         (bnn.likelihoods.Categorical(), 0, r"each of 50 inputs. Received: shape \(\)"),
-        ("mse", np.zeros(50), "needs a likelihood.*loss='mse'"),
+        ("mse", np.zeros((50, 3)), "needs a likelihood.*loss='mse'"),
     ],
 )
 def test_what_cannot_be_predicted_is_said_before_the_training(loss, y, message):
     model = noisy_model(loss, 3)
+    targets = y if loss == "mse" else CASES["classes"][2]
     before = model.get_weights()
     callbacks = [bnn.callbacks.KLWeight(), bnn.callbacks.PredictiveMetrics(X, y)]
     with pytest.raises(ValueError, match=message):
-        model.fit(X, CASES["classes"][2], verbose=0, callbacks=callbacks)
+        model.fit(X, targets, verbose=0, callbacks=callbacks)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
