@@ -27,7 +27,7 @@ import keras
 import numpy as np
 
 import tfp_bnn as bnn
-from tfp_bnn.noise import counted
+from tfp_bnn._numerics.noise import counted
 
 ESTIMATORS = ("Reparameterization", "LocalReparameterization", "Flipout")
 BATCH_SIZES = (1, 8, 32, 128)

@@ -256,7 +256,7 @@ class TfpBnn(KerasLayer):
 
     def draws(self, inputs: np.ndarray, num_draws: int) -> np.ndarray:
         """Maps over seeds: one compilation for all draws."""
-        from tfp_bnn.noise import counted
+        from tfp_bnn._numerics.noise import counted
 
         ops, x = self.keras.ops, self.keras.ops.convert_to_tensor(inputs)
 

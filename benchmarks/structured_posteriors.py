@@ -10,10 +10,10 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import _tfp
-from tfp_bnn.noise import Noise
+from tfp_bnn._backend import tfp
+from tfp_bnn._numerics.noise import Noise
+from tfp_bnn._numerics.softplus import softplus, softplus_inverse
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
-from tfp_bnn.softplus import softplus, softplus_inverse
 
 Tensor = Any
 _LOG_TWO_PI = math.log(2 * math.pi)
@@ -48,7 +48,7 @@ class LowRankWeights(WeightPosterior):
     def distribution(self) -> Any:
         """Returns TFP's distribution of the weights as one vector."""
         loc, diagonal = (keras.ops.reshape(part, (-1,)) for part in (self.mean, self.stddev))
-        return _tfp.distributions().MultivariateNormalDiagPlusLowRankCovariance(
+        return tfp.distributions().MultivariateNormalDiagPlusLowRankCovariance(
             loc, keras.ops.square(diagonal), self.factor
         )
 
@@ -75,7 +75,7 @@ class FullWeights(WeightPosterior):
 
     def distribution(self) -> Any:
         """Returns TFP's distribution of the weights as one vector."""
-        return _tfp.distributions().MultivariateNormalTriL(keras.ops.reshape(self.mean, (-1,)), self.factor)
+        return tfp.distributions().MultivariateNormalTriL(keras.ops.reshape(self.mean, (-1,)), self.factor)
 
 
 class _Variables(PosteriorVariables):

@@ -29,9 +29,9 @@ from backend import (
 from scipy.stats import norm
 
 import tfp_bnn as bnn
+from tfp_bnn._numerics.noise import counted
 from tfp_bnn.estimators import LocalReparameterization, Reparameterization
 from tfp_bnn.layers import VariationalLayer
-from tfp_bnn.noise import counted
 
 STANDARD_ERRORS = 4
 NUM_DRAWS = 5_000

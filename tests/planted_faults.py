@@ -73,28 +73,28 @@ def in_file(file: str, *tests: str) -> tuple[str, ...]:
 NOISE = (
     Fault(
         "signs from a uniform distribution on [-1, 1]",
-        "noise.py",
+        "_numerics/noise.py",
         "return sign / keras.ops.square(sign)",
         "return 1 - 2 * keras.random.uniform(keras.ops.shape(sign), seed=1)",
         (geometry("DenseFlipout-matrix", "check_moments"),),
     ),
     Fault(
         "noise of 8 bits",
-        "noise.py",
+        "_numerics/noise.py",
         "return standard_normals(random_bits(key, size))",
         "return standard_normals(random_bits(key, size) & keras.ops.convert_to_tensor(0xFF000001, 'uint32'))",
         in_file("noise", "test_normals_have_the_moments_of_the_standard_normal"),
     ),
     Fault(
         "the same seed at each call",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "return Noise(self.seed_generator.next)",
         "return Noise(lambda: self.seed_generator.state.value)",
         (contract("DenseReparameterization-matrix", "check_seeds"),),
     ),
     Fault(
         "seed state not restored",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "self.seed_generator.state.assign(store[_SEED_STATE])",
         "store[_SEED_STATE]",
         (contract("DenseReparameterization-matrix", "check_seeds"),),
@@ -111,14 +111,14 @@ ESTIMATORS = (
     ),
     Fault(
         "one sign for the whole batch in convolutional Flipout",
-        "layers/convolutional.py",
+        "layers/convolution.py",
         "batch = keras.ops.shape(inputs)[0]",
         "batch = 1",
         (geometry("Conv2DFlipout-valid", "check_noise_within_a_batch"),),
     ),
     Fault(
         "a sign of its own for each position in convolutional Flipout",
-        "layers/convolutional.py",
+        "layers/convolution.py",
         "self._channels_only(batch, inputs.shape[self._channel_axis]),\n",
         "keras.ops.shape(inputs),\n",
         (geometry("Conv2DFlipout-valid", "check_noise_within_an_example"),),
@@ -221,7 +221,7 @@ POSTERIORS = (
     ),
     Fault(
         "inverse of softplus as log(exp(stddev) - 1), which overflows",
-        "softplus.py",
+        "_numerics/softplus.py",
         "return value + np.log(-np.expm1(-np.asarray(value)))",
         "return np.log(np.expm1(np.asarray(value)))",
         in_file("posteriors", "test_softplus_of_its_inverse_is_the_identity"),
@@ -273,7 +273,7 @@ PRIORS = (
     ),
     Fault(
         "prior copied on load",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "return keras.saving.deserialize_keras_object(value)",
         "value = keras.saving.deserialize_keras_object(value)\n"
         "                own = {'identity': config['name']} if isinstance(value, Prior) else {}\n"
@@ -289,7 +289,7 @@ PRIORS = (
     ),
     Fault(
         "a clone shares the prior of the original",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "is_original = isinstance(value, Prior) and prior_sharing.is_copying()",
         "is_original = False",
         (contract("DenseFlipout-matrix", "check_clone"),),
@@ -306,7 +306,7 @@ PRIORS = (
 DIVERGENCES = (
     Fault(
         "KL mean instead of sum",
-        "divergences.py",
+        "kl.py",
         "return half_precision * squares - posterior.sum_log_stddev() + constant",
         "total = half_precision * squares - posterior.sum_log_stddev() + constant\n"
         "    return total / math.prod(posterior.mean.shape)",
@@ -314,42 +314,42 @@ DIVERGENCES = (
     ),
     Fault(
         "Monte Carlo's log p mean instead of sum",
-        "divergences.py",
+        "kl.py",
         "keras.ops.sum(log_prior)",
         "keras.ops.mean(log_prior)",
         in_file("divergences", "test_monte_carlo_is_log_q_less_log_p_summed_over_the_weights"),
     ),
     Fault(
         "prior's scale not squared in the closed form",
-        "divergences.py",
+        "kl.py",
         "half_precision = 0.5 / prior.scale**2",
         "half_precision = 0.5 / prior.scale",
         in_file("divergences", "test_the_closed_form_equals_tfp"),
     ),
     Fault(
         "Monte Carlo at another draw than the outputs'",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "posterior.sample(noise) if sample is None else sample",
         "posterior.sample(noise)",
         in_file("posteriors", "test_a_layer_adds_log_q_less_log_p_at_its_own_draw"),
     ),
     Fault(
         "a forgotten bias KL",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "for name, (_, prior) in self.random_weights.items()",
         'for name, (_, prior) in self.random_weights.items() if name != "bias"',
         in_file("training", "test_the_kl_term_is_the_sum_over_all_weights_biases_included"),
     ),
     Fault(
         "KL twice for a layer that is called twice",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "return not self._get_own_losses()",
         "return True",
         (contract("DenseFlipout-matrix", "check_divergence_counts_once"),),
     ),
     Fault(
         "KL twice in a nested model",
-        "objective.py",
+        "objective/loss_halves.py",
         "        return data_and_others + keras.ops.cast(kl_term, data_and_others.dtype)\n",
         "        inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]\n"
         "        return data_and_others + kl_term + sum(sum(layer.losses) for layer in inner)\n",
@@ -357,14 +357,14 @@ DIVERGENCES = (
     ),
     Fault(
         "KL of a nested model lost from the log",
-        "objective.py",
+        "objective/loss_halves.py",
         "for kl in (layer.take_kl() for layer in variational_layers(model))",
         "for kl in (layer.take_kl() for layer in variational_layers(model) if layer in model.layers)",
         in_file("training", "test_each_layer_counts_once_in_any_kind_of_model[functional_nested]"),
     ),
     Fault(
         "KL from variables rounded to half precision",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "self.add_weight(dtype=widened(self.variable_dtype), autocast=False, **kwargs)",
         "self.add_weight(dtype=widened(self.variable_dtype), autocast=True, **kwargs)",
         (
@@ -374,14 +374,14 @@ DIVERGENCES = (
     ),
     Fault(
         "float16 KL",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "keras.ops.cast(self._kl_weight.state, dtype) * kl,",
         "keras.ops.cast(self._kl_weight.state, dtype) * keras.ops.cast(keras.ops.cast(kl, self.compute_dtype), dtype),",
         (contract("DenseFlipout-matrix", "check_half_precision"),),
     ),
     Fault(
         "KL divided by the batch size",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "            self._add_kl(posteriors, samples, noise)\n        return outputs\n",
         "            self._add_kl(posteriors, samples, noise)\n"
         "            self._losses[-1] = self._losses[-1] / keras.ops.cast(keras.ops.shape(inputs)[0], 'float32')\n"
@@ -407,7 +407,7 @@ KL_WEIGHTS = (
     ),
     Fault(
         "KL weight compiled in as a constant",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "keras.ops.cast(self._kl_weight.state, dtype) * kl,",
         'getattr(self, "_weight_as_number", self._configured_kl_weight) * kl,',
         in_file("objective", "test_the_minibatches_of_an_epoch_add_up_to_the_whole_objective"),
@@ -420,7 +420,7 @@ KL_WEIGHTS = (
     ),
     Fault(
         "the regularizer of a prior taken for the KL term",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "return not self._get_own_losses()",
         "return not self.losses",
         in_file("layers", "test_the_regularizer_of_a_prior_does_not_stand_for_the_kl_term"),
@@ -441,7 +441,7 @@ KL_WEIGHTS = (
     ),
     Fault(
         "KL weight among the weights",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "        self._has_kl_weight = kl_weight is not None\n",
         "        self._has_kl_weight = kl_weight is not None\n"
         "        self._non_trainable_variables.append(self._kl_weight.state)\n",
@@ -449,7 +449,7 @@ KL_WEIGHTS = (
     ),
     Fault(
         "training without a KL weight accepted",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "if training and _keras.is_in_fit():",
         "if False:",
         in_file("training", "test_training_without_a_kl_weight_raises_and_says_what_to_write"),
@@ -478,35 +478,35 @@ KL_WEIGHTS = (
     ),
     Fault(
         "the logged nll holds the KL term",
-        "objective.py",
+        "objective/loss_halves.py",
         "            nll=nll * replicas,\n",
         "            nll=(nll + kl_term) * replicas,\n",
         in_file("training", "test_history_holds_the_halves_of_the_loss_for_training_and_validation"),
     ),
     Fault(
         "the logged nll counts a partial batch as a whole one",
-        "objective.py",
+        "objective/loss_halves.py",
         "keras.ops.shape(keras.tree.flatten(y_pred)[0])[0],",
         "1,",
         in_file("training", "test_history_holds_the_halves_of_the_loss_for_training_and_validation"),
     ),
     Fault(
         "the logged nll as the difference of the loss and the KL term",
-        "objective.py",
+        "objective/loss_halves.py",
         "            nll=nll * replicas,\n",
         "            nll=(nll + kl_term - kl_term) * replicas,\n",
         in_file("kl_weight", "test_the_nll_is_exact_beside_a_large_kl_term"),
     ),
     Fault(
         "the KL term not divided by positions",
-        "observations.py",
+        "objective/observations.py",
         "return 1.0 / max(1, math.prod(shape[1:]))",
         "return 1.0",
         in_file("observations", "test_the_kl_term_is_divided_by_examples_and_positions"),
     ),
     Fault(
         "masked positions counted as observations",
-        "observations.py",
+        "objective/observations.py",
         "    mask = _keras.mask_of(output.value)\n",
         "    mask = None\n",
         in_file("observations", "test_masked_positions_are_no_observations"),
@@ -530,28 +530,28 @@ KL_WEIGHTS = (
 CONVOLUTIONS = (
     Fault(
         "causal padding behind instead of before",
-        "layers/convolutional.py",
+        "layers/convolution.py",
         "before = (self.dilation_rate[0] * (self.kernel_size[0] - 1), 0)",
         "before = (0, self.dilation_rate[0] * (self.kernel_size[0] - 1))",
         (geometry("Conv1DFlipout-dilation, causal", "check_without_noise_it_is_the_keras_layer"),),
     ),
     Fault(
         "causal padding without the dilation",
-        "layers/convolutional.py",
+        "layers/convolution.py",
         "before = (self.dilation_rate[0] * (self.kernel_size[0] - 1), 0)",
         "before = (self.kernel_size[0] - 1, 0)",
         (geometry("Conv1DFlipout-dilation, causal", "check_without_noise_it_is_the_keras_layer"),),
     ),
     Fault(
         "kernel shape from all channels in spite of groups",
-        "layers/convolutional.py",
+        "layers/convolution.py",
         "input_shape[self._channel_axis] // self.groups",
         "input_shape[self._channel_axis]",
         (geometry("Conv2DFlipout-groups, same", "check_without_noise_it_is_the_keras_layer"),),
     ),
     Fault(
         "weights cut to the integers of the inputs",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "inputs = keras.ops.cast(inputs, self.compute_dtype)",
         "pass",
         in_file("keras_equivalence", "test_integers_give_what_the_same_numbers_give_as_floats"),
@@ -561,7 +561,7 @@ CONVOLUTIONS = (
 PREDICTION = (
     Fault(
         "mean of the log-probabilities instead of log of the mean",
-        "predictive.py",
+        "prediction/predictive.py",
         "return scipy.special.logsumexp(log_probs, axis=0) - np.log(len(self.outputs))",
         "return log_probs.mean(axis=0)",
         in_file(
@@ -585,21 +585,21 @@ PREDICTION = (
     ),
     Fault(
         "mean standard deviation instead of root of the mean variance",
-        "predictive.py",
+        "prediction/predictive.py",
         "np.sqrt(keras.ops.convert_to_numpy(self.likelihood.variance(self.outputs)).mean(axis=0))",
         "np.sqrt(keras.ops.convert_to_numpy(self.likelihood.variance(self.outputs))).mean(axis=0)",
         in_file("predictive", "test_the_variance_is_that_of_the_mixture"),
     ),
     Fault(
         "a new draw of the network for each batch of a prediction",
-        "predictive.py",
+        "prediction/predict.py",
         "draw_outputs(model, batch, seeds, check) for batch in bar]",
         "draw_outputs(model, batch, seeds + np.array([i, 0], 'int32'), check) for i, batch in enumerate(bar)]",
         in_file("predictive", "test_a_draw_is_one_linear_function_for_all_inputs"),
     ),
     Fault(
         "a model that is not built drawn as if it had one tensor of weights",
-        "drawing.py",
+        "prediction/draws.py",
         "    if not model.built:\n        model(inputs)\n    seed = ",
         "    seed = ",
         in_file("predictive", "test_a_model_that_is_not_built_has_the_draws_that_it_has_once_it_is"),
@@ -612,14 +612,14 @@ PREDICTION = (
     ),
     Fault(
         "layers draw weights of their own in a prediction",
-        "layers/variational_layer.py",
+        "layers/base.py",
         "if held is not None:",
         "if False:",
         in_file("predictive", "test_a_draw_is_one_linear_function_for_all_inputs"),
     ),
     Fault(
         "all tensors of weights of a draw from one seed",
-        "noise.py",
+        "_numerics/noise.py",
         "[0, next(count)]",
         "[0, 0 * next(count)]",
         in_file("predictive", "test_the_draws_of_a_linear_layer_have_the_moments_of_its_weights"),

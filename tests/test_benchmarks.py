@@ -11,7 +11,7 @@ from backend import on_tensorflow_alone, over_seeds
 from scipy import stats
 
 import tfp_bnn as bnn
-from tfp_bnn.noise import counted
+from tfp_bnn._numerics.noise import counted
 
 pytestmark = on_tensorflow_alone
 

@@ -58,7 +58,7 @@ def test_a_network_that_is_always_right_refuses_nothing():
 
 
 def test_the_bound_is_that_of_clopper_and_pearson():
-    from tfp_bnn import calibration
+    from tfp_bnn.prediction import calibration
 
     mistakes, trials, level = np.array([0, 3, 10, 5]), np.array([50, 200, 1000, 5]), 0.01
     expected = [
@@ -97,7 +97,7 @@ def test_bad_arguments_get_one_clear_error(wrong, received):
 
 def test_the_promise_holds_at_the_edge_of_a_yes_or_no_target():
     # Probabilities of a sigmoid that a softmax of two classes puts on the other side of a cut-off.
-    from tfp_bnn import calibration
+    from tfp_bnn.prediction import calibration
 
     logits = np.log(calibration._CUTOFFS[1:] / (1 - calibration._CUTOFFS[1:])).astype("float32")
     near = np.unique([np.nextafter(logits, sign * np.float32(np.inf)) for sign in (-1, 1)] + [logits])

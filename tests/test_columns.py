@@ -11,7 +11,7 @@ from backend import on_tensorflow_alone
 
 import tfp_bnn as bnn
 from tfp_bnn import likelihoods
-from tfp_bnn.columns import Column, column
+from tfp_bnn.prediction.columns import Column, column
 
 pytestmark = on_tensorflow_alone
 
@@ -19,8 +19,8 @@ N = 5
 Y = np.arange(float(N))
 OUTPUTS = np.random.default_rng(0).normal(size=(7, N, 1)).astype("float32")
 PREDICTIVE = bnn.Predictive(OUTPUTS, likelihoods.Normal(1.0))
-AVERAGES = bnn.summary.average_over_draws([OUTPUTS], likelihoods.Normal(1.0))
-SUMMARY = bnn.summary.PredictiveSummary(AVERAGES, 7, likelihoods.Normal(1.0))
+AVERAGES = bnn.prediction.summary.average_over_draws([OUTPUTS], likelihoods.Normal(1.0))
+SUMMARY = bnn.prediction.summary.PredictiveSummary(AVERAGES, 7, likelihoods.Normal(1.0))
 COLUMNS = {
     "mean": PREDICTIVE.mean,
     "draws": lambda: PREDICTIVE.draws,

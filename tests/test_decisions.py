@@ -83,8 +83,8 @@ def test_the_bounds_of_cutoff_and_entropy_include_themselves_whatever_the_precis
     assert alike.decide(entropy=number(np.log(3))).tolist() == [0] * 4
     # 0.7 in single precision is a little less than in double.
     probabilities = np.array([[0.7, 0.3]], "float32")
-    assert bnn.decisions.sure_by_cutoff(probabilities, number(0.7)) == (number is np.float32)
-    assert bnn.decisions.sure_by_cutoff(probabilities, number(probabilities[0, 0]))
+    assert bnn.prediction.decisions.sure_by_cutoff(probabilities, number(0.7)) == (number is np.float32)
+    assert bnn.prediction.decisions.sure_by_cutoff(probabilities, number(probabilities[0, 0]))
 
 
 # Yes or no
@@ -130,8 +130,8 @@ def test_several_yes_or_no_targets_are_no_classes():
 def test_a_summary_has_the_table_and_the_decisions_of_the_draws(likelihood):
     num_outputs = 3 if likelihood is CATEGORICAL else 1
     outputs = np.random.default_rng(3).normal(size=(9, 40, num_outputs)).astype("float32")
-    averages = bnn.summary.average_over_draws([outputs[:4], outputs[4:]], likelihood)
-    summary, predictive = bnn.summary.PredictiveSummary(averages, 9, likelihood), bnn.Predictive(outputs, likelihood)
+    averages = bnn.prediction.summary.average_over_draws([outputs[:4], outputs[4:]], likelihood)
+    summary, predictive = bnn.prediction.summary.PredictiveSummary(averages, 9, likelihood), bnn.Predictive(outputs, likelihood)
     assert list(summary.to_frame().columns) == list(predictive.to_frame().columns)
     np.testing.assert_allclose(summary.to_frame(), predictive.to_frame(), rtol=1e-4, atol=1e-6)
     if isinstance(likelihood, bnn.likelihoods.Normal):

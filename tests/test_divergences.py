@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow_probability as tfp
 
-from tfp_bnn import divergences, posteriors, priors
-from tfp_bnn.noise import counted
+from tfp_bnn import kl, posteriors, priors
+from tfp_bnn._numerics.noise import counted
 
 tfd = tfp.distributions
 STANDARD_ERRORS = 5
@@ -34,7 +34,7 @@ def monte_carlo_draws(posterior, prior, draws=2000):
     """Returns independent Monte Carlo estimates of the divergence of a posterior from a prior."""
 
     def estimate(seed):
-        return divergences.monte_carlo(posterior.sample(counted(seed)), prior)
+        return kl.monte_carlo(posterior.sample(counted(seed)), prior)
 
     def estimates(seeds):
         return keras.ops.map(estimate, seeds)
@@ -51,7 +51,7 @@ def monte_carlo_draws(posterior, prior, draws=2000):
 @pytest.mark.parametrize(("scale", "loc"), [(1.0, 0.0), (0.1, 0.5), (30.0, -2.0)])
 def test_the_closed_form_equals_tfp(shape, scale, loc):
     posterior, mean, stddev = random_weights(shape)
-    divergence = divergences.closed_form(posterior, priors.Normal(scale, loc))
+    divergence = kl.closed_form(posterior, priors.Normal(scale, loc))
     assert tuple(divergence.shape) == ()
     expected = tfd.Normal(mean, stddev).kl_divergence(tfd.Normal(np.float64(loc), np.float64(scale))).numpy().sum()
     assert float(divergence) == pytest.approx(expected, rel=1e-5)
@@ -60,14 +60,14 @@ def test_the_closed_form_equals_tfp(shape, scale, loc):
 def test_the_closed_form_equals_tfp_for_very_small_and_large_standard_deviations():
     posterior, mean, stddev = random_weights((50, 40), spread=(1e-6, 1e3))
     expected = tfd.Normal(mean, stddev).kl_divergence(tfd.Normal(np.float64(0), np.float64(1))).numpy().sum()
-    assert float(divergences.closed_form(posterior, priors.Normal())) == pytest.approx(expected, rel=1e-5)
+    assert float(kl.closed_form(posterior, priors.Normal())) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(("scale", "loc"), [(1.0, 0.0), (0.02, 0.0), (3.0, 1.0)])
 def test_the_closed_form_is_zero_if_posterior_and_prior_are_equal(scale, loc):
     shape = (400, 400)
     posterior = normal_weights(np.full(shape, loc), np.full(shape, scale))
-    divergence = float(divergences.closed_form(posterior, priors.Normal(scale, loc)))
+    divergence = float(kl.closed_form(posterior, priors.Normal(scale, loc)))
     # The scale, rounded to float32, is off by up to 6e-8 of itself: second order in the sum. What is left is the
     # rounding of sums whose terms, up to 4 nats a weight, cancel.
     assert abs(divergence) / math.prod(shape) < 4e-6
@@ -75,10 +75,10 @@ def test_the_closed_form_is_zero_if_posterior_and_prior_are_equal(scale, loc):
 
 def test_divergences_are_sums_over_the_weights():
     prior = priors.Normal(0.5, 0.1)
-    one = float(divergences.closed_form(normal_weights([0.3], [0.2]), prior))
+    one = float(kl.closed_form(normal_weights([0.3], [0.2]), prior))
     assert one > 0
     for shape in [(10,), (6, 5), (2, 3, 4)]:
-        many = divergences.closed_form(normal_weights(np.full(shape, 0.3), np.full(shape, 0.2)), prior)
+        many = kl.closed_form(normal_weights(np.full(shape, 0.3), np.full(shape, 0.2)), prior)
         assert float(many) == pytest.approx(math.prod(shape) * one, rel=1e-5)
 
 
@@ -87,7 +87,7 @@ def test_monte_carlo_is_log_q_less_log_p_summed_over_the_weights():
     sample = posterior.sample(counted(keras.ops.convert_to_tensor([1, 2], "int32")))
     value = keras.ops.convert_to_numpy(sample.value).astype("float64")
     expected = (tfd.Normal(mean, stddev).log_prob(value) - REFERENCE_MIXTURE.log_prob(value)).numpy().sum()
-    estimate = divergences.monte_carlo(sample, priors.ScaleMixture(*MIXTURE))
+    estimate = kl.monte_carlo(sample, priors.ScaleMixture(*MIXTURE))
     assert tuple(estimate.shape) == ()
     assert float(estimate) == pytest.approx(expected, rel=1e-4)
 
@@ -99,7 +99,7 @@ def test_monte_carlo_is_the_closed_form_on_average(shape):
     draws = monte_carlo_draws(posterior, prior)
     standard_error = draws.std() / math.sqrt(len(draws))
     assert standard_error > 0
-    assert abs(draws.mean() - float(divergences.closed_form(posterior, prior))) < STANDARD_ERRORS * standard_error
+    assert abs(draws.mean() - float(kl.closed_form(posterior, prior))) < STANDARD_ERRORS * standard_error
 
 
 def test_monte_carlo_from_a_mixture_is_the_integral_on_average():
@@ -120,25 +120,25 @@ def test_monte_carlo_is_zero_at_every_draw_if_posterior_and_prior_are_equal():
 
 def test_only_pairs_with_a_closed_form_have_one():
     posterior = normal_weights([0.0], [1.0])
-    assert divergences.has_closed_form(posterior, priors.Normal())
-    assert not divergences.has_closed_form(posterior, priors.ScaleMixture())
+    assert kl.has_closed_form(posterior, priors.Normal())
+    assert not kl.has_closed_form(posterior, priors.ScaleMixture())
     with pytest.raises(ValueError, match="Received: posterior=NormalWeights, prior=ScaleMixture"):
-        divergences.closed_form(posterior, priors.ScaleMixture())
+        kl.closed_form(posterior, priors.ScaleMixture())
 
 
 def test_the_closed_form_of_a_class_is_not_that_of_its_subclasses():
     class Other(priors.Normal):
         pass
 
-    assert not divergences.has_closed_form(normal_weights([0.0], [1.0]), Other())
+    assert not kl.has_closed_form(normal_weights([0.0], [1.0]), Other())
 
 
 def test_a_closed_form_can_be_registered(monkeypatch):
-    monkeypatch.setattr(divergences, "_CLOSED_FORMS", dict(divergences._CLOSED_FORMS))
+    monkeypatch.setattr(kl, "_CLOSED_FORMS", dict(kl._CLOSED_FORMS))
 
-    @divergences.register_closed_form(posteriors.NormalWeights, priors.ScaleMixture)
+    @kl.register_closed_form(posteriors.NormalWeights, priors.ScaleMixture)
     def seven(posterior, prior):
         return 7.0
 
-    assert divergences.closed_form(normal_weights([0.0], [1.0]), priors.ScaleMixture()) == 7.0
+    assert kl.closed_form(normal_weights([0.0], [1.0]), priors.ScaleMixture()) == 7.0
     assert seven(None, None) == 7.0

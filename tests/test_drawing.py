@@ -8,7 +8,8 @@ import pytest
 from backend import TENSORFLOW
 
 import tfp_bnn as bnn
-from tfp_bnn import drawing, layers, likelihoods
+from tfp_bnn import layers, likelihoods
+from tfp_bnn.prediction import draws
 
 NORMAL = likelihoods.Normal(scale=1.0)
 CERTAIN = bnn.posteriors.MeanFieldNormal(1e-6, mean_initializer="ones")
@@ -37,8 +38,8 @@ def compilations(monkeypatch):
     """The draws that were compiled so far."""
     made = []
     name = "_compile_tensorflow" if TENSORFLOW else "_compile_jax"
-    compile_draws = getattr(drawing, name)
-    monkeypatch.setattr(drawing, name, lambda *args: made.append(args) or compile_draws(*args))
+    compile_draws = getattr(draws, name)
+    monkeypatch.setattr(draws, name, lambda *args: made.append(args) or compile_draws(*args))
     return made
 
 

@@ -42,7 +42,7 @@ def test_the_divergence_from_it_is_that_of_independent_normals():
     prior.stddev.assign(prior_stddev)
     posterior = layer.random_weights["kernel"][0].read()
     expected = np.log(prior_stddev / stddev) + (stddev**2 + (mean - prior_mean) ** 2) / (2 * prior_stddev**2) - 0.5
-    assert float(bnn.divergences.closed_form(posterior, prior)) == pytest.approx(expected.sum(), rel=1e-5)
+    assert float(bnn.kl.closed_form(posterior, prior)) == pytest.approx(expected.sum(), rel=1e-5)
     density = stats.norm(prior_mean, prior_stddev).logpdf(0.3)
     weights = keras.ops.full(SHAPE, 0.3)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(prior.log_prob(weights)), density, rtol=1e-4, atol=1e-5)

@@ -9,7 +9,7 @@ from backend import TENSORFLOW, on_tensorflow_alone
 
 import tfp_bnn as bnn
 from tfp_bnn import layers, likelihoods
-from tfp_bnn.inputs import arrays_for
+from tfp_bnn.prediction.inputs import arrays_for
 
 pytestmark = on_tensorflow_alone
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfp_bnn.noise import Noise, counted
+from tfp_bnn._numerics.noise import Noise, counted
 
 STANDARD_ERRORS = 5
 NUM_DRAWS = 200_000

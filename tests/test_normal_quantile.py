@@ -5,7 +5,7 @@ import numpy as np
 import scipy.stats
 from backend import numpy
 
-from tfp_bnn.normal_quantile import standard_normals
+from tfp_bnn._numerics.normal_quantile import standard_normals
 
 
 def test_normals_are_the_quantiles_of_their_bits():

@@ -8,8 +8,9 @@ import pytest
 import tensorflow_probability as tfp
 from backend import TENSORFLOW, needs_tfp
 
-from tfp_bnn import _tfp, divergences, layers, posteriors, priors
-from tfp_bnn.noise import Noise, counted
+from tfp_bnn import kl, layers, posteriors, priors
+from tfp_bnn._backend import tfp as tfp_of_backend
+from tfp_bnn._numerics.noise import Noise, counted
 
 tfd = tfp.distributions
 STANDARD_ERRORS = 5
@@ -209,7 +210,7 @@ class TrainedNormals(keras.layers.Layer):
         self.rho = self.add_weight(name="rho", shape=(size,), initializer=rho)
 
     def call(self, inputs):
-        distributions = _tfp.distributions()
+        distributions = tfp_of_backend.distributions()
         normals = distributions.Normal(keras.ops.convert_to_tensor(self.loc), keras.ops.softplus(self.rho))
         return distributions.Independent(normals, reinterpreted_batch_ndims=1)
 
@@ -226,13 +227,13 @@ def trained_wide_normals(kernel_size, bias_size, dtype):
 
 
 def fixed_normals(kernel_size, bias_size, dtype):
-    distributions = _tfp.distributions()
+    distributions = tfp_of_backend.distributions()
     shape = (kernel_size + bias_size,)
     return distributions.Independent(distributions.Normal(keras.ops.zeros(shape), keras.ops.full(shape, 0.5)), 1)
 
 
 def scalar_normals(kernel_size, bias_size, dtype):
-    return _tfp.distributions().Normal(0.0, 0.5)
+    return tfp_of_backend.distributions().Normal(0.0, 0.5)
 
 
 def dense(prior, **kwargs):
@@ -297,7 +298,7 @@ def test_the_monte_carlo_divergence_of_functions_is_right_on_average():
             noise = Noise(keras.random.SeedGenerator(1).next)
             prior = layer.random_weights["weights"][1]
             samples = (layer.random_weights["weights"][0].read().sample(noise) for _ in range(100))
-            draws = np.array([float(divergences.monte_carlo(sample, prior)) for sample in samples])
+            draws = np.array([float(kl.monte_carlo(sample, prior)) for sample in samples])
             standard_error = draws.std() / math.sqrt(len(draws))
             assert standard_error > 0
             assert abs(draws.mean() - exact_divergence(layer)) < STANDARD_ERRORS * standard_error
@@ -350,9 +351,7 @@ def test_a_function_of_a_posterior_goes_with_a_prior_of_this_package():
         noise = Noise(keras.random.SeedGenerator(1).next)
         value, log_prob, _ = layer.random_weights["weights"][0].read().sample(noise)
         expected = float(log_prob) - tfd.Normal(0.0, 0.5).log_prob(numpy(value)).numpy().sum()
-        divergence = divergences.monte_carlo(
-            posteriors.WeightSample(value, log_prob), layer.random_weights["weights"][1]
-        )
+        divergence = kl.monte_carlo(posteriors.WeightSample(value, log_prob), layer.random_weights["weights"][1])
         assert float(divergence) == pytest.approx(expected, rel=1e-5)
 
 
@@ -392,10 +391,9 @@ def test_a_recipe_needs_an_initializer_of_keras(initializer):
 
 def test_an_exact_divergence_that_tfp_does_not_know_is_refused_before_the_training():
     with needs_tfp():
-        from tfp_bnn import _tfp
 
         def cauchys(kernel_size, bias_size, dtype):
-            of_today = _tfp.distributions()
+            of_today = tfp_of_backend.distributions()
             return of_today.Independent(of_today.Cauchy(np.zeros(kernel_size + bias_size, "float32"), 1.0), 1)
 
         layer = layers.DenseVariational(2, trained_normals, cauchys, kl_use_exact=True)

@@ -6,7 +6,7 @@ import pytest
 import scipy.special
 from backend import compiled, numpy, with_gradient
 
-from tfp_bnn.softplus import plus_softplus, softplus
+from tfp_bnn._numerics.softplus import plus_softplus, softplus
 
 X = np.concatenate([np.linspace(-100, 100, 401), [-1e30, 1e30, -25.0, 19.99, 20.01, 0.0]]).astype("float32")
 

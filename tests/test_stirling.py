@@ -6,8 +6,8 @@ import pytest
 import scipy.special
 from backend import compiled, double_precision, numpy, with_gradient
 
-from tfp_bnn.constants import HALF_LOG_TWO_PI
-from tfp_bnn.stirling import stirling_remainder
+from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
+from tfp_bnn._numerics.stirling import stirling_remainder
 
 X = np.concatenate([np.geomspace(1e-7, 1e3, 200), [1.0, 2.0, 8.0]])
 

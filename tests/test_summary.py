@@ -6,7 +6,7 @@ import pytest
 from backend import TENSORFLOW
 
 import tfp_bnn as bnn
-from tfp_bnn.summary import average_over_draws
+from tfp_bnn.prediction.summary import average_over_draws
 
 STATISTICS = ("mean", "epistemic_stddev", "aleatoric_stddev", "expected_entropy", "entropy", "mutual_information")
 LIKELIHOODS = {

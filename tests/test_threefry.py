@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from backend import TENSORFLOW, compiled, numpy
 
-from tfp_bnn.noise import counted
-from tfp_bnn.threefry import random_bits
+from tfp_bnn._numerics.noise import counted
+from tfp_bnn._numerics.threefry import random_bits
 
 NORMALS_AND_SIGNS = [[-0.40859041, 0.80318254, -0.68819153, -2.05178666], [1.0, -1.0, 1.0, 1.0]]
 KEYS = [(0, 0), (1, 2), (2**32 - 1, 2**32 - 1), (0x13198A2E, 0x03707344)]

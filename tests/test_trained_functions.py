@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from backend import numpy, on_tensorflow_alone
 
-from tfp_bnn import layers, posteriors, variable_reads
+from tfp_bnn import layers, posteriors
+from tfp_bnn.layers import variable_reads
 
 pytestmark = pytest.mark.jax_if_thorough
 

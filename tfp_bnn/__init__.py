@@ -22,6 +22,7 @@ from tfp_bnn import (  # noqa: E402
     callbacks,
     datasets,
     estimators,
+    kl,
     kl_schedules,
     layers,
     likelihoods,
@@ -30,13 +31,14 @@ from tfp_bnn import (  # noqa: E402
     posteriors,
     priors,
 )
-from tfp_bnn.calibration import calibrate_cutoff, calibrate_temperature  # noqa: E402
-from tfp_bnn.conversion import to_deterministic  # noqa: E402
-from tfp_bnn.evaluation import evaluate  # noqa: E402
-from tfp_bnn.objective import kl_divergence  # noqa: E402
-from tfp_bnn.predictive import Predictive, predict  # noqa: E402
-from tfp_bnn.pruning import WeightCount, count_weights, prune, signal_to_noise  # noqa: E402
-from tfp_bnn.summary import PredictiveSummary, summarize  # noqa: E402
+from tfp_bnn.objective.loss_halves import kl_divergence  # noqa: E402
+from tfp_bnn.prediction.calibration import calibrate_cutoff, calibrate_temperature  # noqa: E402
+from tfp_bnn.prediction.evaluation import evaluate  # noqa: E402
+from tfp_bnn.prediction.predict import predict  # noqa: E402
+from tfp_bnn.prediction.predictive import Predictive  # noqa: E402
+from tfp_bnn.prediction.summary import PredictiveSummary, summarize  # noqa: E402
+from tfp_bnn.transforms.prune import WeightCount, count_weights, prune, signal_to_noise  # noqa: E402
+from tfp_bnn.transforms.to_deterministic import to_deterministic  # noqa: E402
 
 if TYPE_CHECKING:
     from tfp_bnn import plots
@@ -54,6 +56,7 @@ __all__ = [
     "datasets",
     "estimators",
     "evaluate",
+    "kl",
     "kl_divergence",
     "kl_schedules",
     "layers",

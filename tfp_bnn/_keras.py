@@ -16,7 +16,7 @@ from keras.src.trainers.compile_utils import MetricsList
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
-from tfp_bnn.call_stack import calls_of
+from tfp_bnn._call_stack import calls_of
 
 __all__ = [
     "LossFunctionWrapper",

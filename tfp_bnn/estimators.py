@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from tfp_bnn.noise import Noise
+from tfp_bnn._numerics.noise import Noise
 from tfp_bnn.posteriors import NormalWeights, WeightSample
 
 Tensor = Any

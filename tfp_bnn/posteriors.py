@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from tfp_bnn import _tfp
-from tfp_bnn.constants import HALF_LOG_TWO_PI
-from tfp_bnn.noise import Noise
-from tfp_bnn.softplus import softplus, softplus_inverse
+from tfp_bnn._backend import tfp
+from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
+from tfp_bnn._numerics.noise import Noise
+from tfp_bnn._numerics.softplus import softplus, softplus_inverse
 
 Tensor = Any
 
@@ -116,7 +116,7 @@ class NormalWeights(WeightPosterior):
 
     def distribution(self) -> Any:
         """Returns `tfd.Normal(mean, stddev)`."""
-        return _tfp.distributions(self.mean, self.stddev).Normal(self.mean, self.stddev)
+        return tfp.distributions(self.mean, self.stddev).Normal(self.mean, self.stddev)
 
 
 class NormalVariables(PosteriorVariables):

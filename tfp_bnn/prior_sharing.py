@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import keras
 
-from tfp_bnn.call_stack import calls_of, code_of
+from tfp_bnn._call_stack import calls_of, code_of
 
 P = TypeVar("P", bound=keras.layers.Layer)
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import _tfp, prior_sharing
-from tfp_bnn.constants import HALF_LOG_TWO_PI
-from tfp_bnn.precision import widened
-from tfp_bnn.softplus import plus_softplus, softplus
+from tfp_bnn import prior_sharing
+from tfp_bnn._backend import tfp
+from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
+from tfp_bnn._numerics.precision import widened
+from tfp_bnn._numerics.softplus import plus_softplus, softplus
 
 Tensor = Any
 
@@ -103,7 +104,7 @@ class Normal(Prior):
     def distribution(self, shape: Sequence[int] = ()) -> Any:
         """Returns `tfd.Normal(loc, scale)` of batch shape `shape`."""
         loc, scale = keras.ops.full(shape, self.loc), keras.ops.full(shape, self.scale)
-        return _tfp.distributions(loc, scale).Normal(loc, scale)
+        return tfp.distributions(loc, scale).Normal(loc, scale)
 
     def stddev(self) -> Tensor:
         """Returns the scale."""
@@ -219,7 +220,7 @@ class ScaleMixture(Prior):
         ops = keras.ops
         spread = ops.broadcast_to(ops.stack([self.sigma_1, self.sigma_2]), (*shape, 2))
         share = ops.broadcast_to(ops.stack([self.pi, 1 - self.pi]), (*shape, 2))
-        tfd = _tfp.distributions(spread, share)
+        tfd = tfp.distributions(spread, share)
         return tfd.MixtureSameFamily(tfd.Categorical(probs=share), tfd.Normal(ops.zeros_like(spread), spread))
 
     def stddev(self) -> Tensor:

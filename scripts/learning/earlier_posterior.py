@@ -39,7 +39,7 @@ class EarlierPosterior(bnn.priors.Prior):
         return bnn.posteriors.NormalWeights(*map(keras.ops.convert_to_tensor, (self.mean, self.stddev))).distribution()
 
 
-@bnn.divergences.register_closed_form(bnn.posteriors.NormalWeights, EarlierPosterior)
+@bnn.kl.register_closed_form(bnn.posteriors.NormalWeights, EarlierPosterior)
 def _normal_normal(posterior: bnn.posteriors.NormalWeights, prior: EarlierPosterior) -> Tensor:
     """The sum of `log(s_p / s_q) + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2`."""
     ops = keras.ops

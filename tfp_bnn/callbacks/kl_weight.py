@@ -8,12 +8,13 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from tfp_bnn import kl_schedules, objective, outputs
+from tfp_bnn import kl_schedules
 from tfp_bnn.callbacks import training_data
 from tfp_bnn.callbacks.balance import Balance
 from tfp_bnn.callbacks.state import sync_state
-from tfp_bnn.layers.variational_layer import variational_layers
+from tfp_bnn.layers.base import variational_layers
 from tfp_bnn.likelihoods import Likelihood
+from tfp_bnn.objective import loss_halves, outputs
 
 _TOLERANCE = 0.15
 """By what share the number of examples may differ from that of the data: partial batches are dropped at times."""
@@ -113,7 +114,7 @@ class KLWeight(keras.callbacks.Callback):
                 f"The model has no Bayesian layers, so there is no KL term to weigh. Received: model {model.name!r}"
             )
         outputs.check_heads(model)
-        objective.track_halves(model)
+        loss_halves.track_halves(model)
         self._reset()
         self._data = training_data.of_fit(model)
 
@@ -196,7 +197,7 @@ class KLWeight(keras.callbacks.Callback):
         if not self._is_training or self._has_learned:
             return
         self._has_learned = True
-        halves = objective.track_halves(self.model)
+        halves = loss_halves.track_halves(self.model)
         if halves not in self.model.metrics:
             return
         sync_state(self.model)

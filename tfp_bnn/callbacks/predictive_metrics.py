@@ -7,10 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfp_bnn import _keras, drawing, inputs
+from tfp_bnn import _keras
+from tfp_bnn._checks import check_count
 from tfp_bnn.callbacks.state import sync_state
-from tfp_bnn.checks import check_count
-from tfp_bnn.evaluation import evaluate
+from tfp_bnn.prediction import draws, inputs
+from tfp_bnn.prediction.evaluation import evaluate
 
 _PREFIX = "predictive_"
 
@@ -60,7 +61,7 @@ class PredictiveMetrics(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Raises ValueError if it could not predict, before any work is lost."""
-        drawing.likelihood_of(self.model, None)
+        draws.likelihood_of(self.model, None)
         num_inputs = len(keras.tree.flatten(inputs.arrays_for(self.model, self.x))[0])
         if np.ndim(self.y) == 0 or len(self.y) != num_inputs:
             raise ValueError(

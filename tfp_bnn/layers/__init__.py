@@ -1,6 +1,7 @@
 """Bayesian layers. Each works in any Keras model, beside any Keras layer."""
 
-from tfp_bnn.layers.convolutional import (
+from tfp_bnn.layers.base import VariationalLayer, variational_layers
+from tfp_bnn.layers.convolution import (
     Conv1DFlipout,
     Conv1DLocalReparameterization,
     Conv1DReparameterization,
@@ -14,7 +15,6 @@ from tfp_bnn.layers.convolutional import (
 from tfp_bnn.layers.dense import DenseFlipout, DenseLocalReparameterization, DenseReparameterization
 from tfp_bnn.layers.dense_variational import DenseVariational
 from tfp_bnn.layers.sequences import hold_weights_in_loops
-from tfp_bnn.layers.variational_layer import VariationalLayer, variational_layers
 
 hold_weights_in_loops()
 

@@ -7,7 +7,7 @@ from types import FrameType
 
 import keras
 
-from tfp_bnn.call_stack import code_of, frames
+from tfp_bnn._call_stack import code_of, frames
 
 _EXPORT, _STATELESS_CALL = code_of(keras.Model.export), code_of(keras.layers.Layer.stateless_call)
 _WORKING_FORMATS = ("tf_saved_model",)

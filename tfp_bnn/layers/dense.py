@@ -6,9 +6,9 @@ from typing import Any
 import keras
 
 from tfp_bnn import estimators, posteriors, priors
-from tfp_bnn.checks import check_count
+from tfp_bnn._checks import check_count
 from tfp_bnn.estimators import SignShapes
-from tfp_bnn.layers.linear_layer import LinearVariationalLayer, check_features
+from tfp_bnn.layers.linear import LinearVariationalLayer, check_features
 
 Tensor = Any
 

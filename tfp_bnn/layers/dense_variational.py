@@ -5,17 +5,17 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import divergences, posteriors, priors
-from tfp_bnn.checks import check_count
-from tfp_bnn.distribution_functions import (
+from tfp_bnn import kl, posteriors, priors
+from tfp_bnn._checks import check_count
+from tfp_bnn._numerics.noise import Noise
+from tfp_bnn.layers.base import VariationalLayer, monte_carlo_divergence
+from tfp_bnn.layers.linear import check_features
+from tfp_bnn.layers.tfp_functions import (
     DistributionPosterior,
     DistributionPrior,
     variables_of_posterior,
     variables_of_prior,
 )
-from tfp_bnn.layers.linear_layer import check_features
-from tfp_bnn.layers.variational_layer import VariationalLayer, monte_carlo_divergence
-from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import WeightPosterior, WeightSample
 
 Tensor = Any
@@ -107,7 +107,7 @@ class DenseVariational(VariationalLayer):
         self.add_random_weights("weights", shape, posterior, prior)
         self._track_what_is_read(posterior, prior)
         if self.kl_use_exact:
-            divergences.closed_form(self._variables().read(), prior)  # raises now what it would raise in training
+            kl.closed_form(self._variables().read(), prior)  # raises now what it would raise in training
 
     def _track_what_is_read(self, posterior: posteriors.Posterior, prior: priors.Prior) -> None:
         """Makes the variables of functions the layer's own, and refuses those that would never be trained."""
@@ -154,7 +154,7 @@ class DenseVariational(VariationalLayer):
     ) -> Tensor:
         """Returns log q(w) - log p(w) at the draw, or the exact divergence where `kl_use_exact` says so."""
         if self.kl_use_exact:
-            return divergences.closed_form(posterior, prior)
+            return kl.closed_form(posterior, prior)
         return monte_carlo_divergence(posterior, prior, sample, noise)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:

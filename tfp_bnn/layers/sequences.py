@@ -10,8 +10,8 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import held_weights
-from tfp_bnn.layers.variational_layer import VariationalLayer, variational_layers
+from tfp_bnn.layers import held_weights
+from tfp_bnn.layers.base import VariationalLayer, variational_layers
 
 Tensor = Any
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfp_bnn import _tfp
+from tfp_bnn._backend import tfp
 from tfp_bnn.likelihoods.logits import ROUNDING, LogitLikelihood
 
 Tensor = Any
@@ -121,12 +121,12 @@ class Categorical(LogitLikelihood):
     def distribution(self, outputs: Tensor) -> Any:
         """Returns a `tfd.Categorical` of the logits."""
         logits = self.logits(outputs)
-        return _tfp.distributions(logits).Categorical(logits=logits)
+        return tfp.distributions(logits).Categorical(logits=logits)
 
     def predictive_distribution(self, draws: Tensor) -> Any:
         """Returns a `tfd.Categorical` with the mean probabilities."""
         probs = keras.ops.mean(self.mean(draws), axis=0)
-        return _tfp.distributions(probs).Categorical(probs=probs)
+        return tfp.distributions(probs).Categorical(probs=probs)
 
 
 def _entropy(log_probabilities: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfp_bnn import _tfp
+from tfp_bnn._backend import tfp
 from tfp_bnn.likelihoods.likelihood import Likelihood
 
 Tensor = Any
@@ -106,12 +106,12 @@ class IndependentLikelihood(Likelihood):
     def distribution(self, outputs: Tensor) -> Any:
         """Returns the distributions of the targets' dimensions as one `tfd.Independent`."""
         parameters = self._parameters(outputs)
-        tfd = _tfp.distributions(*parameters)
+        tfd = tfp.distributions(*parameters)
         return tfd.Independent(self._distributions(tfd, *parameters), reinterpreted_batch_ndims=1)
 
     def predictive_distribution(self, draws: Tensor) -> Any:
         """Returns the equal mixture of the draws' distributions as a `tfd.MixtureSameFamily`."""
         draws = keras.ops.swapaxes(draws, 0, 1)
         logits = keras.ops.zeros(draws.shape[:2], draws.dtype)
-        tfd = _tfp.distributions(draws)
+        tfd = tfp.distributions(draws)
         return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), self.distribution(draws))

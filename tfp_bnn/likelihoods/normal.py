@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from tfp_bnn.constants import HALF_LOG_TWO_PI
+from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.location_scale import LocationScale
 
 Tensor = Any

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfp_bnn.checks import check_count
-from tfp_bnn.constants import HALF_LOG_TWO_PI
+from tfp_bnn._checks import check_count
+from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.independent import IndependentLikelihood
 from tfp_bnn.likelihoods.scales import (
     INITIAL_SCALE,

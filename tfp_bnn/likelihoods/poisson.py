@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
-from tfp_bnn.constants import HALF_LOG_TWO_PI
+from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
+from tfp_bnn._numerics.stirling import stirling_remainder
 from tfp_bnn.likelihoods.counts import CountLikelihood
-from tfp_bnn.stirling import stirling_remainder
 
 Tensor = Any
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tfp_bnn.checks import check_count
+from tfp_bnn._checks import check_count
 from tfp_bnn.metrics.checks import check_level, check_probabilities
 
 

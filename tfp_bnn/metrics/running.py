@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from tfp_bnn.checks import check_count, check_type
+from tfp_bnn._checks import check_count, check_type
 from tfp_bnn.likelihoods import Categorical, Likelihood
 
 Tensor = Any

@@ -13,7 +13,7 @@ from tfp_bnn import metrics
 from tfp_bnn.plots.checks import all_classes_of, labels_of, num_classes
 from tfp_bnn.plots.legends import legend_below
 from tfp_bnn.plots.style import DARK, LINES, panels, themed
-from tfp_bnn.predictive import Predictive
+from tfp_bnn.prediction.predictive import Predictive
 
 
 @themed

@@ -7,7 +7,7 @@ import numpy as np
 
 from tfp_bnn.likelihoods import Categorical
 from tfp_bnn.plots.style import column
-from tfp_bnn.predictive import Predictive, check_classes_of
+from tfp_bnn.prediction.predictive import Predictive, check_classes_of
 
 
 def some_classes_of(name: str, predictive: Any) -> Predictive:

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from tfp_bnn.checks import check_count
+from tfp_bnn._checks import check_count
 from tfp_bnn.plots.checks import all_classes_of, images_of, labels_of, names_of, num_classes, some_classes_of
 from tfp_bnn.plots.pictures import TRUE_CLASS, draw_image
 from tfp_bnn.plots.style import BLUE, DARK, LINES, ShownFigure, panels, themed
-from tfp_bnn.predictive import Predictive
+from tfp_bnn.prediction.predictive import Predictive
 
 _MAX_NAMED_CLASSES = 20
 

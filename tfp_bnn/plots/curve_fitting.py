@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from tfp_bnn.plots.checks import check_one_target
 from tfp_bnn.plots.style import BLUE, DARK, ORANGE, column, panels, themed
-from tfp_bnn.predictive import Predictive
+from tfp_bnn.prediction.predictive import Predictive
 
 _MAX_DRAWN_NETWORKS = 10
 

@@ -12,7 +12,7 @@ from tfp_bnn import metrics
 from tfp_bnn.plots.checks import all_classes_of, num_classes, some_classes_of
 from tfp_bnn.plots.legends import legend_below
 from tfp_bnn.plots.style import DARK, LINES, panels, themed
-from tfp_bnn.predictive import Predictive
+from tfp_bnn.prediction.predictive import Predictive
 
 _NUM_BINS = 40
 

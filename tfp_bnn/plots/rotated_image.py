@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tfp_bnn.plots.checks import images_of, labels_of, names_of, some_classes_of
 from tfp_bnn.plots.pictures import as_picture
 from tfp_bnn.plots.style import BLUE, DARK, LINES, ORANGE, RED, column, panels, themed
-from tfp_bnn.predictive import Predictive
+from tfp_bnn.prediction.predictive import Predictive
 
 _LEAST_PROBABILITY = 0.1
 _MAX_PICTURES = 13

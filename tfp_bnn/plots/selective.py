@@ -10,7 +10,7 @@ from tfp_bnn import metrics
 from tfp_bnn.plots.checks import all_classes_of, labels_of
 from tfp_bnn.plots.legends import legend_below
 from tfp_bnn.plots.style import LINES, panels, themed
-from tfp_bnn.predictive import Predictive
+from tfp_bnn.prediction.predictive import Predictive
 
 _LAST_SHARE = 0.05
 

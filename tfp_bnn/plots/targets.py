@@ -8,7 +8,7 @@ from tfp_bnn.metrics.checks import check_level
 from tfp_bnn.plots.checks import check_one_target
 from tfp_bnn.plots.legends import legend_below
 from tfp_bnn.plots.style import BLUE, DARK, RED, column, panels, themed
-from tfp_bnn.predictive import Predictive
+from tfp_bnn.prediction.predictive import Predictive
 
 # More of them, and paler, would be a blot.
 _LINES_AT_ONCE = 100

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfp_bnn.checks import check_count
+from tfp_bnn._checks import check_count
 from tfp_bnn.plots.checks import images_of, labels_of, names_of, some_classes_of
 from tfp_bnn.plots.pictures import draw_image
 from tfp_bnn.plots.style import panels, themed
-from tfp_bnn.predictive import Predictive
+from tfp_bnn.prediction.predictive import Predictive
 
 _COLUMNS = 5
 

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import stats
 
-from tfp_bnn import pruning
-from tfp_bnn.layers.variational_layer import VariationalLayer, variational_layers
+from tfp_bnn.layers.base import VariationalLayer, variational_layers
 from tfp_bnn.plots.style import BLUE, DARK, LINES, ORANGE, panels, themed
 from tfp_bnn.posteriors import NormalWeights
 from tfp_bnn.priors import Prior
+from tfp_bnn.transforms import prune
 
 _MAX_WEIGHTS = 10_000  # A kernel density takes time in proportion to them, and looks the same with more.
 _NEAR = 2.0  # How far beyond the posteriors' standard deviations those of priors may lie and be shown beside them.
@@ -130,7 +130,7 @@ def signal_to_noise(model: keras.Model, cuts: Sequence[float] = (0.75, 0.95)) ->
     """
     if any(not 0 <= cut <= 1 for cut in cuts):
         raise ValueError(f"`cuts` must be shares from 0 to 1. Received: cuts={tuple(cuts)}")
-    ratios = np.concatenate([ratio.ravel() for ratio in pruning.signal_to_noise(model).values()])
+    ratios = np.concatenate([ratio.ravel() for ratio in prune.signal_to_noise(model).values()])
     ratios = ratios[(ratios > 0) & np.isfinite(ratios)]
     if not ratios.size:
         raise ValueError("No weight has a ratio above 0; are all pruned? Received: a model with no weight left")

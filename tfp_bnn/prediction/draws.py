@@ -7,13 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfp_bnn import _backend, held_weights
-from tfp_bnn.checks import check_type
-from tfp_bnn.fingerprint import Change, Fingerprint
-from tfp_bnn.layers.variational_layer import variational_layers
+from tfp_bnn import _backend
+from tfp_bnn._checks import check_type
+from tfp_bnn._numerics.noise import counted
+from tfp_bnn._numerics.precision import widened
+from tfp_bnn.layers import held_weights
+from tfp_bnn.layers.base import variational_layers
 from tfp_bnn.likelihoods import Likelihood
-from tfp_bnn.noise import counted
-from tfp_bnn.precision import widened
+from tfp_bnn.prediction.fingerprint import Change, Fingerprint
 
 Tensor = Any
 Check = Callable[[Tensor], None]

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from tfp_bnn import decisions, tables
-from tfp_bnn.columns import column
 from tfp_bnn.likelihoods import Likelihood
+from tfp_bnn.prediction import decisions, tables
+from tfp_bnn.prediction.columns import column
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Prediction(abc.ABC):
+class BasePredictive(abc.ABC):
     """The predictive distribution of n inputs: what `Predictive` and `PredictiveSummary` have in common."""
 
     likelihood: Likelihood

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from tfp_bnn.copying import copy_model
-from tfp_bnn.distribution_functions import DistributionPrior
-from tfp_bnn.layers.variational_layer import VariationalLayer, variational_layers
+from tfp_bnn.layers.base import VariationalLayer, variational_layers
+from tfp_bnn.layers.tfp_functions import DistributionPrior
 from tfp_bnn.posteriors import NormalWeights, Posterior, Pruned, PrunedVariables
+from tfp_bnn.transforms.clone import copy_model
 
 
 class WeightCount(NamedTuple):

@@ -1,4 +1,4 @@
-"""Monte Carlo prediction: many draws of the network's weights, and what their outputs say together."""
+"""What many drawn networks say together: the predictive distribution, its draws at hand."""
 
 import numbers
 from collections.abc import Sequence
@@ -7,18 +7,17 @@ from typing import Any
 import keras
 import numpy as np
 import scipy.special
-from tqdm import auto as tqdm
 
-from tfp_bnn import drawing, inputs, mixture_quantiles
-from tfp_bnn.checks import check_count, check_type
-from tfp_bnn.columns import column
+from tfp_bnn._checks import check_type
 from tfp_bnn.likelihoods import Categorical, Likelihood
-from tfp_bnn.prediction import Prediction
+from tfp_bnn.prediction import quantiles
+from tfp_bnn.prediction.base import BasePredictive
+from tfp_bnn.prediction.columns import column
 
 Tensor = Any
 
 
-class Predictive(Prediction):
+class Predictive(BasePredictive):
     """The predictive distribution of n inputs: equal mixture of p(y | x, w) over draws of the weights w.
 
     Args:
@@ -144,7 +143,7 @@ class Predictive(Prediction):
         >>> predictive.quantiles((0.025, 0.975)).ravel().round(2).tolist()
         [-1.96, 1.96]
         """
-        return column(mixture_quantiles.quantiles(self.outputs, self.likelihood, probabilities))
+        return column(quantiles.quantiles(self.outputs, self.likelihood, probabilities))
 
     def distribution(self) -> Any:
         """Returns the predictive distribution as a TFP distribution."""
@@ -196,75 +195,6 @@ class Predictive(Prediction):
             raise ValueError(f"`temperature` must be positive and finite. Received: temperature={temperature}")
         logits = keras.ops.convert_to_numpy(self.likelihood.logits(self.outputs))
         return Predictive(logits / temperature, self.likelihood.of_logits())
-
-
-def predict(
-    model: keras.Model,
-    x: Any,
-    num_draws: int = 50,
-    batch_size: int = 1000,
-    *,
-    likelihood: Likelihood | None = None,
-    seed: int | None = None,
-    verbose: bool = True,
-) -> Predictive:
-    """Draws a model's weights many times and runs all of `x` through each of the drawn networks.
-
-    The draws of a batch run inside one compiled function. All outputs are kept: for very many draws, or draws of very
-    many inputs, see `tfp_bnn.summarize`.
-
-    While the model trains, predict in a callback such as `tfp_bnn.callbacks.EverySteps`, not in another thread: on JAX
-    that raises RuntimeError, and on TensorFlow the draws would be of weights in the midst of a step.
-
-    Args:
-        model: a Keras model with Bayesian layers, one output [n, outputs].
-        x: inputs, an array [n, ...], a DataFrame or rows in nested lists; for several inputs a list or dict of these.
-        num_draws: how many weight draws, at least 1.
-        batch_size: how many inputs are computed at once.
-        likelihood: what turns outputs into distributions; None takes the one that the model was compiled with.
-        seed: integer that makes the draws repeatable; None draws one.
-        verbose: whether a progress bar appears if it takes more than two seconds.
-
-    Returns:
-        The `Predictive` distribution of the n inputs.
-
-    Raises:
-        ValueError: if an argument is out of range, `x` is not arrays that fit the model, there is no likelihood, or
-            the model has several outputs.
-        RuntimeError: on JAX, if the model is in training and its values are not at hand.
-
-    Example:
-
-    >>> from tfp_bnn import layers, likelihoods
-    >>> model = keras.Sequential([keras.Input((4,)), layers.DenseFlipout(2)])
-    >>> predictive = predict(model, np.ones((3, 4)), num_draws=20, likelihood=likelihoods.Categorical(), seed=1)
-    >>> predictive.draws.shape
-    (20, 3, 2)
-    """
-    check_count("num_draws", num_draws)
-    check_count("batch_size", batch_size)
-    likelihood = drawing.likelihood_of(model, likelihood)
-    batches = list(drawing.batches_of(inputs.arrays_for(model, x), batch_size))
-    seeds = drawing.seeds_of_draws(model, batches[0], num_draws, seed)
-    delay = drawing.BAR_DELAY_SECONDS
-    bar = tqdm.tqdm(batches, desc=f"{num_draws} draws", unit="batch", delay=delay, disable=not verbose)
-
-    def check(outputs: Tensor) -> None:
-        _check_no_positions(outputs)
-        likelihood.check_outputs(outputs)
-
-    outputs = np.concatenate([drawing.draw_outputs(model, batch, seeds, check) for batch in bar], axis=1)
-    likelihood.check_drawn_outputs(outputs)
-    return Predictive(outputs, likelihood)
-
-
-def _check_no_positions(outputs: Tensor) -> None:
-    """Raises what `Predictive` would raise, before all draws are computed."""
-    if outputs.ndim not in (2, None):
-        raise ValueError(
-            "The outputs of a network must be [n, outputs], so that those of its draws are [draws, n, outputs]; "
-            f"flatten the positions, with their targets. Received: outputs of shape {tuple(outputs.shape)}"
-        )
 
 
 def check_classes_of(name: str, predictive: Any) -> Predictive:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import keras
 
-from tfp_bnn.layers.variational_layer import VariationalLayer, variational_layers
+from tfp_bnn.layers.base import VariationalLayer, variational_layers
 
 Layer = keras.layers.Layer
 

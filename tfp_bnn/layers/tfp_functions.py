@@ -10,11 +10,12 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import _tfp, divergences
-from tfp_bnn.noise import Noise, counted
+from tfp_bnn import kl
+from tfp_bnn._backend import tfp
+from tfp_bnn._numerics.noise import Noise, counted
+from tfp_bnn.layers.variable_reads import Reads, reads_of, variables_in
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
 from tfp_bnn.priors import Prior
-from tfp_bnn.variable_reads import Reads, reads_of, variables_in
 
 Tensor = Any
 
@@ -103,13 +104,13 @@ class DistributionPrior(Prior):
         return _today(self.source)
 
 
-@divergences.register_closed_form(DistributionWeights, DistributionPrior)
+@kl.register_closed_form(DistributionWeights, DistributionPrior)
 def _tfp_divergence(posterior: DistributionWeights, prior: DistributionPrior) -> Tensor:
     q, p = posterior.distribution(), prior.distribution()
     try:
         return keras.ops.sum(q.kl_divergence(p))
     except NotImplementedError as error:
-        raise divergences.unknown(type(q).__name__, type(p).__name__) from error
+        raise kl.unknown(type(q).__name__, type(p).__name__) from error
 
 
 def variables_of_posterior(posterior: DistributionPosterior) -> list[keras.Variable]:
@@ -177,4 +178,4 @@ def _check_reads(name: str, reads: Reads) -> None:
 
 def _today(source: Any) -> Any:
     # TFP's own callables take the layer's inputs and do not use them; weights that are held still have none.
-    return _tfp.check_trains(source(None) if callable(source) else source)
+    return tfp.check_trains(source(None) if callable(source) else source)

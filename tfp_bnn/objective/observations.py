@@ -12,7 +12,7 @@ import keras
 
 from tfp_bnn import _backend, _keras
 from tfp_bnn.likelihoods import Likelihood
-from tfp_bnn.outputs import Output, outputs_with_losses
+from tfp_bnn.objective.outputs import Output, outputs_with_losses
 
 Tensor = Any
 

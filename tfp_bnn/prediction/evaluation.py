@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tfp_bnn.likelihoods import Likelihood
-from tfp_bnn.summary import summarize
+from tfp_bnn.prediction.summary import summarize
 
 
 def evaluate(

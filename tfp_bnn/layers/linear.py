@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import keras
 
-from tfp_bnn import divergences, posteriors, priors
-from tfp_bnn.checks import check_type
+from tfp_bnn import kl, posteriors, priors
+from tfp_bnn._checks import check_type
+from tfp_bnn._numerics.noise import Noise
 from tfp_bnn.estimators import Estimator, SignShapes
-from tfp_bnn.layers.variational_layer import VariationalLayer, monte_carlo_divergence
-from tfp_bnn.noise import Noise
+from tfp_bnn.layers.base import VariationalLayer, monte_carlo_divergence
 from tfp_bnn.posteriors import PosteriorVariables, WeightPosterior, WeightSample
 
 Tensor = Any
@@ -128,8 +128,8 @@ class LinearVariationalLayer(VariationalLayer):
         self, posterior: WeightPosterior, prior: priors.Prior, sample: WeightSample | None, noise: Noise
     ) -> Tensor:
         """Returns the closed form where there is one, otherwise the Monte Carlo estimate."""
-        if divergences.has_closed_form(posterior, prior):
-            return divergences.closed_form(posterior, prior)
+        if kl.has_closed_form(posterior, prior):
+            return kl.closed_form(posterior, prior)
         return monte_carlo_divergence(posterior, prior, sample, noise)
 
     def kernel_posterior(self) -> Any:

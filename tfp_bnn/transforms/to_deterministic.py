@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from tfp_bnn.copying import copy_model
-from tfp_bnn.layers.variational_layer import VariationalLayer
+from tfp_bnn.layers.base import VariationalLayer
+from tfp_bnn.transforms.clone import copy_model
 
 
 def to_deterministic(model: keras.Model) -> keras.Model:

@@ -9,16 +9,16 @@ import keras
 import numpy as np
 from tqdm import auto as tqdm
 
-from tfp_bnn import drawing, inputs
-from tfp_bnn.checks import check_count
-from tfp_bnn.columns import column
+from tfp_bnn._checks import check_count
 from tfp_bnn.likelihoods import Likelihood
-from tfp_bnn.prediction import Prediction
+from tfp_bnn.prediction import draws, inputs
+from tfp_bnn.prediction.base import BasePredictive
+from tfp_bnn.prediction.columns import column
 
 _DRAWS_AT_ONCE = 50
 
 
-class PredictiveSummary(Prediction):
+class PredictiveSummary(BasePredictive):
     """What is left of the predictive distribution of n inputs when the draws themselves are not kept.
 
     Its methods have the values of those of `Predictive` of the same names; `log_prob` is of the targets that
@@ -134,18 +134,18 @@ def summarize(
     """
     check_count("num_draws", num_draws)
     check_count("batch_size", batch_size)
-    likelihood = drawing.likelihood_of(model, likelihood)
-    batches = list(drawing.batches_of(inputs.arrays_for(model, x), batch_size))
+    likelihood = draws.likelihood_of(model, likelihood)
+    batches = list(draws.batches_of(inputs.arrays_for(model, x), batch_size))
     targets = _batches_of_targets(y, batches)
-    seeds_of_draws = drawing.seeds_of_draws(model, batches[0], num_draws, seed)
+    seeds_of_draws = draws.seeds_of_draws(model, batches[0], num_draws, seed)
     chunks = np.array_split(seeds_of_draws, -(-num_draws // _DRAWS_AT_ONCE))
     bar = tqdm.tqdm(
-        total=len(batches) * num_draws, desc="Draws", unit="draw", delay=drawing.BAR_DELAY_SECONDS, disable=not verbose
+        total=len(batches) * num_draws, desc="Draws", unit="draw", delay=draws.BAR_DELAY_SECONDS, disable=not verbose
     )
 
     def outputs_of(batch: Any) -> Iterator[np.ndarray]:
         for number, seeds in enumerate(chunks):
-            outputs = drawing.draw_outputs(model, batch, seeds, likelihood.check_outputs)
+            outputs = draws.draw_outputs(model, batch, seeds, likelihood.check_outputs)
             if batch is batches[0] and number == 0:
                 likelihood.check_drawn_outputs(outputs)
             yield outputs
@@ -201,8 +201,8 @@ def average_over_draws(
         # Not every likelihood has one in closed form.
         with contextlib.suppress(ValueError):
             terms["entropy"] = keras.ops.convert_to_numpy(likelihood.entropy(outputs))
-        for name, draws in terms.items():
-            sums[name] = sums.get(name, 0.0) + draws.sum(axis=0, dtype="float64")
+        for name, values in terms.items():
+            sums[name] = sums.get(name, 0.0) + values.sum(axis=0, dtype="float64")
         if y is not None:
             log_probs = keras.ops.convert_to_numpy(likelihood.log_prob(outputs, likelihood.check_targets(outputs, y)))
             log_sum = np.logaddexp(log_sum, np.logaddexp.reduce(log_probs.astype("float64"), axis=0))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import scipy.special
 
-from tfp_bnn import decisions
-from tfp_bnn.predictive import Predictive, check_classes_of
+from tfp_bnn.prediction import decisions
+from tfp_bnn.prediction.predictive import Predictive, check_classes_of
 
 # Fixed before any data is seen, as the guarantee wants; denser where the networks' probabilities are, near 1.
 _CUTOFFS = np.concatenate([[0.0], 1 - np.geomspace(0.9, 1e-6, 63)])

@@ -11,9 +11,10 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import _backend, _keras, observations, outputs
-from tfp_bnn.layers.variational_layer import variational_layers
+from tfp_bnn import _backend, _keras
+from tfp_bnn.layers.base import variational_layers
 from tfp_bnn.likelihoods.independent import IndependentLikelihood
+from tfp_bnn.objective import observations, outputs
 
 Tensor = Any
 

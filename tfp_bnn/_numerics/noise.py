@@ -11,8 +11,8 @@ from typing import Any
 import keras
 
 from tfp_bnn import _backend
-from tfp_bnn.normal_quantile import standard_normals
-from tfp_bnn.threefry import random_bits
+from tfp_bnn._numerics.normal_quantile import standard_normals
+from tfp_bnn._numerics.threefry import random_bits
 
 Tensor = Any
 Draw = Callable[[Tensor, Any], Tensor]

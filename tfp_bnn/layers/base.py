@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import keras
 
-from tfp_bnn import _backend, _keras, divergences, held_weights, prior_sharing
+from tfp_bnn import _backend, _keras, kl, prior_sharing
+from tfp_bnn._numerics.noise import Noise
+from tfp_bnn._numerics.precision import widened
+from tfp_bnn.layers import held_weights
 from tfp_bnn.layers.callers import check_callers
-from tfp_bnn.noise import Noise
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
-from tfp_bnn.precision import widened
 from tfp_bnn.priors import Prior
 
 Tensor = Any
@@ -298,7 +299,7 @@ def monte_carlo_divergence(
     posterior: WeightPosterior, prior: Prior, sample: WeightSample | None, noise: Noise
 ) -> Tensor:
     """Returns log q(w) - log p(w) at the draw at hand, or at one of its own."""
-    return divergences.monte_carlo(posterior.sample(noise) if sample is None else sample, prior)
+    return kl.monte_carlo(posterior.sample(noise) if sample is None else sample, prior)
 
 
 def variational_layers(model: keras.layers.Layer) -> list[VariationalLayer]:
