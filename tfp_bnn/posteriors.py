@@ -67,6 +67,16 @@ class Posterior(abc.ABC):
             shape: their shape.
         """
 
+    def with_mean_initializer(self, mean_initializer: Any) -> "Posterior":
+        """Returns the same recipe with means that start elsewhere; raises ValueError if it has no such means.
+
+        Args:
+            mean_initializer: a Keras initializer, or the name of one.
+        """
+        raise ValueError(
+            f"This posterior has no `mean_initializer` to replace. Received: {mean_initializer!r} for {self!r}"
+        )
+
 
 class NormalWeights(WeightPosterior):
     """Independent Gaussian weights, `q(w) = N(w | mean, stddev^2)`.
@@ -183,6 +193,10 @@ class MeanFieldNormal(Posterior):
             rho=add_weight(name=f"{name}_rho", shape=shape, initializer=rho),
         )
 
+    def with_mean_initializer(self, mean_initializer: Any) -> "MeanFieldNormal":
+        """Returns the same recipe with means that start elsewhere."""
+        return MeanFieldNormal(self.initial_stddev, mean_initializer)
+
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
         return {
@@ -246,6 +260,10 @@ class Pruned(Posterior):
         normal = self.posterior.create(add_weight, name, shape)
         kept = add_weight(name=f"{name}_kept", shape=shape, initializer="ones", trainable=False)
         return PrunedVariables(normal, kept)
+
+    def with_mean_initializer(self, mean_initializer: Any) -> "Pruned":
+        """Returns the same recipe with means that start elsewhere."""
+        return Pruned(self.posterior.with_mean_initializer(mean_initializer))
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""

@@ -1,7 +1,15 @@
 """Bayesian layers. Each works in any Keras model, beside any Keras layer."""
 
 from tfp_bnn.layers.base import VariationalLayer, variational_layers
-from tfp_bnn.layers.convolution import (
+from tfp_bnn.layers.convolution import Conv1D, Conv2D, Conv3D
+from tfp_bnn.layers.dense import Dense
+from tfp_bnn.layers.dense_variational import DenseVariational
+from tfp_bnn.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
+from tfp_bnn.layers.einsum_dense import EinsumDense
+from tfp_bnn.layers.linear import LinearVariationalLayer
+from tfp_bnn.layers.separable import SeparableConv1D, SeparableConv2D
+from tfp_bnn.layers.sequences import hold_weights_in_loops
+from tfp_bnn.layers.tfp_names import (
     Conv1DFlipout,
     Conv1DLocalReparameterization,
     Conv1DReparameterization,
@@ -11,41 +19,53 @@ from tfp_bnn.layers.convolution import (
     Conv3DFlipout,
     Conv3DLocalReparameterization,
     Conv3DReparameterization,
+    Convolution1DFlipout,
+    Convolution1DReparameterization,
+    Convolution2DFlipout,
+    Convolution2DReparameterization,
+    Convolution3DFlipout,
+    Convolution3DReparameterization,
+    DenseFlipout,
+    DenseLocalReparameterization,
+    DenseReparameterization,
 )
-from tfp_bnn.layers.dense import DenseFlipout, DenseLocalReparameterization, DenseReparameterization
-from tfp_bnn.layers.dense_variational import DenseVariational
-from tfp_bnn.layers.sequences import hold_weights_in_loops
+from tfp_bnn.layers.transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 
 hold_weights_in_loops()
 
-# TFP's spelling.
-Convolution1DFlipout = Conv1DFlipout
-Convolution2DFlipout = Conv2DFlipout
-Convolution3DFlipout = Conv3DFlipout
-Convolution1DReparameterization = Conv1DReparameterization
-Convolution2DReparameterization = Conv2DReparameterization
-Convolution3DReparameterization = Conv3DReparameterization
-
 __all__ = [
+    "Conv1D",
     "Conv1DFlipout",
     "Conv1DLocalReparameterization",
     "Conv1DReparameterization",
+    "Conv1DTranspose",
+    "Conv2D",
     "Conv2DFlipout",
     "Conv2DLocalReparameterization",
     "Conv2DReparameterization",
+    "Conv2DTranspose",
+    "Conv3D",
     "Conv3DFlipout",
     "Conv3DLocalReparameterization",
     "Conv3DReparameterization",
+    "Conv3DTranspose",
     "Convolution1DFlipout",
     "Convolution1DReparameterization",
     "Convolution2DFlipout",
     "Convolution2DReparameterization",
     "Convolution3DFlipout",
     "Convolution3DReparameterization",
+    "Dense",
     "DenseFlipout",
     "DenseLocalReparameterization",
     "DenseReparameterization",
     "DenseVariational",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+    "EinsumDense",
+    "LinearVariationalLayer",
+    "SeparableConv1D",
+    "SeparableConv2D",
     "VariationalLayer",
     "variational_layers",
 ]

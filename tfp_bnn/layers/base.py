@@ -12,6 +12,7 @@ from tfp_bnn._numerics.noise import Noise
 from tfp_bnn._numerics.precision import widened
 from tfp_bnn.layers import held_weights
 from tfp_bnn.layers.callers import check_callers
+from tfp_bnn.layers.plain import PlainLayer
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
 from tfp_bnn.priors import Prior
 
@@ -37,7 +38,12 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     weights (`outputs_at`) and with noise (`noisy_outputs`). The base draws the noise, adds `kl_weight * KL[q || p]`
     through `add_loss` once in a forward pass, and obeys weights that are held still (see `tfp_bnn.predict`).
 
+    It stands for a Keras layer, which it holds and asks: `layer.units`, `layer.padding` and whatever else it was made
+    with are that layer's.
+
     Args:
+        layer_class: the class of `keras.layers` that it stands for.
+        arguments: what that is made of, by name; without those of `keras.layers.Layer`.
         kl_weight: what the layer's KL divergence is multiplied by in the loss, `beta / N` for N observations: training
             examples, times positions where outputs have them (time steps, pixels). None: `tfp_bnn.callbacks.KLWeight`
             sets it, for all layers of a model in one place. What is set belongs to a training: files do not hold it.
@@ -49,8 +55,17 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
             or the losses of such a model are added up.
     """
 
-    def __init__(self, *, kl_weight: float | None = None, seed: int | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        layer_class: type[keras.layers.Layer],
+        arguments: Mapping[str, Any],
+        *,
+        kl_weight: float | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
+        self._plain = PlainLayer(layer_class, arguments, self.name)
         if kl_weight is not None:
             _check_kl_weight(kl_weight)
         self.seed = seed
@@ -91,23 +106,33 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         """Returns KL[q || p] of one tensor of weights in nats, or an estimate of it; `sample` is a draw at hand."""
 
     @abc.abstractmethod
-    def keras_layer(self) -> keras.layers.Layer:
-        """Returns the plain Keras layer of the same arguments, not built."""
-
-    @abc.abstractmethod
     def keras_weights(self, weights: Mapping[str, Tensor]) -> list[Tensor]:
         """Returns the weights of that Keras layer, in its order, for one value of the random weights (by name)."""
 
     # What the base does with it.
 
-    def keras_arguments(self) -> dict[str, Any]:
-        """Returns the arguments of `keras.layers.Layer` that the plain Keras layer shares."""
-        return {
-            "name": self.name,
-            "dtype": self.dtype_policy,
-            "trainable": self.trainable,
-            "activity_regularizer": self.activity_regularizer,
-        }
+    def __getattr__(self, name: str) -> Any:
+        """Returns an argument of the plain Keras layer; called for what is not found otherwise."""
+        plain = self.__dict__.get("_plain")
+        if plain is not None and name in plain.arguments:
+            # `EinsumDense` keeps one of them under another name.
+            return getattr(plain.layer, name, plain.arguments[name])
+        # Again, for the error that says what is missing.
+        return object.__getattribute__(self, name)
+
+    def keras_layer(self) -> keras.layers.Layer:
+        """Returns the plain Keras layer of the same arguments, not built."""
+        return self._plain.layer_class(
+            **{name: getattr(self, name) for name in self._plain.arguments},
+            name=self.name,
+            dtype=self.dtype_policy,
+            trainable=self.trainable,
+            activity_regularizer=self.activity_regularizer,
+        )
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape that the plain Keras layer gives."""
+        return tuple(self._plain.layer.compute_output_shape(input_shape))
 
     def add_random_weights(self, name: str, shape: Sequence[int], posterior: Posterior, prior: Prior) -> None:
         """Gives the layer a tensor of weights with a posterior of its own and a prior."""
@@ -239,7 +264,12 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
-        return {**super().get_config(), "kl_weight": self._configured_kl_weight, "seed": self.seed}
+        return {
+            **super().get_config(),
+            **self._plain.config(),
+            "kl_weight": self._configured_kl_weight,
+            "seed": self.seed,
+        }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "VariationalLayer":

@@ -79,16 +79,14 @@ class DenseVariational(VariationalLayer):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        super().__init__(kl_weight=kl_weight, seed=seed, **kwargs)
-        self.units = check_count("units", units)
+        arguments = {"units": check_count("units", units), "activation": activation, "use_bias": use_bias}
+        super().__init__(keras.layers.Dense, arguments, kl_weight=kl_weight, seed=seed, **kwargs)
         self.posterior = _check(
             "posterior", posteriors.MeanFieldNormal() if posterior is None else posterior, posteriors.Posterior
         )
         self.prior = _check("prior", priors.Normal() if prior is None else prior, priors.Prior)
         self.kl_use_exact = kl_use_exact
         self.supports_masking = True
-        self.activation = keras.activations.get(activation)
-        self.use_bias = use_bias
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the variables for inputs of this shape: a matrix whose rows are the kernel's and, last, the bias."""
@@ -138,12 +136,6 @@ class DenseVariational(VariationalLayer):
         column = [(0, 0)] * (len(inputs.shape) - 1) + [(0, 1)]
         return self.activation(keras.ops.matmul(keras.ops.pad(inputs, column, constant_values=1), matrix))
 
-    def keras_layer(self) -> keras.layers.Dense:
-        """Returns Keras's `Dense` of the same arguments, not built."""
-        return keras.layers.Dense(
-            self.units, activation=self.activation, use_bias=self.use_bias, **self.keras_arguments()
-        )
-
     def keras_weights(self, weights: Mapping[str, Tensor]) -> list[Tensor]:
         """Returns the kernel's rows and, if there is one, the bias."""
         matrix = weights["weights"]
@@ -156,10 +148,6 @@ class DenseVariational(VariationalLayer):
         if self.kl_use_exact:
             return kl.closed_form(posterior, prior)
         return monte_carlo_divergence(posterior, prior, sample, noise)
-
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """Returns [batch, ..., units]."""
-        return (*input_shape[:-1], self.units)
 
     def kernel_posterior(self) -> Any:
         """Returns the kernel's posterior as a TFP distribution with today's values.
@@ -199,12 +187,9 @@ class DenseVariational(VariationalLayer):
         """
         return {
             **super().get_config(),
-            "units": self.units,
             "posterior": self.posterior,
             "prior": self.prior,
             "kl_use_exact": self.kl_use_exact,
-            "activation": keras.activations.serialize(self.activation),
-            "use_bias": self.use_bias,
         }
 
 
