@@ -1,8 +1,8 @@
 """The contract that every Bayesian layer keeps, and the cases that it is checked on.
 
-Final layer classes are found, not listed: a new one is checked as soon as it is imported. A new family of layers adds
-its geometries to `GEOMETRIES`. Each `check_...` takes a case and raises AssertionError; statistical ones compare
-moments over many draws with closed forms, within `STANDARD_ERRORS` of them.
+Layer classes are found, not listed: a new one is checked as soon as `tfp_bnn.layers` has it, with each estimator. A new
+family of layers adds its geometries to `GEOMETRIES`. Each `check_...` takes a case and raises AssertionError; statistical
+ones compare moments over many draws with closed forms, within `STANDARD_ERRORS` of them.
 """
 
 import dataclasses
@@ -30,7 +30,6 @@ from scipy.stats import norm
 
 import tfp_bnn as bnn
 from tfp_bnn._numerics.noise import counted
-from tfp_bnn.estimators import LocalReparameterization, Reparameterization
 from tfp_bnn.layers import VariationalLayer
 
 STANDARD_ERRORS = 4
@@ -62,7 +61,39 @@ GEOMETRIES: dict[str, dict[str, tuple[tuple, dict[str, Any], tuple[int, ...]]]] 
         "dilation": ((1, 2), {"dilation_rate": 2}, (3, 3, 4, 3, 1)),
         "channels first": ((2, 2), {"data_format": "channels_first"}, (3, 2, 2, 3, 3)),
     },
+    "DepthwiseConv1D": {
+        "multiplier": ((2,), {"depth_multiplier": 2}, (3, 5, 2)),
+        "one channel, same": ((3,), {"padding": "same", "depth_multiplier": 2}, (3, 4, 1)),
+        "channels first": ((2,), {"data_format": "channels_first"}, (3, 2, 5)),
+    },
+    "DepthwiseConv2D": {
+        "strides, same": ((3,), {"strides": 2, "padding": "same"}, (3, 4, 4, 2)),
+        "dilation": (((2, 1),), {"dilation_rate": (2, 2), "depth_multiplier": 2}, (3, 4, 3, 2)),
+    },
+    "SeparableConv1D": {
+        "multiplier": ((3, 2), {"depth_multiplier": 2}, (3, 5, 2)),
+        "strides, same": ((2, 3), {"strides": 2, "padding": "same"}, (3, 5, 1)),
+        "channels first": ((2, 2), {"data_format": "channels_first"}, (3, 2, 4)),
+    },
+    "SeparableConv2D": {"valid": ((3, 2), {}, (3, 3, 3, 2)), "dilation": ((2, 2), {"dilation_rate": 2}, (3, 4, 3, 2))},
+    "Conv1DTranspose": {
+        "strides": ((3, 3), {"strides": 2}, (3, 4, 2)),
+        "one channel, same": ((2, 3), {"padding": "same"}, (3, 4, 1)),
+        "channels first": ((2, 2), {"data_format": "channels_first"}, (3, 2, 4)),
+    },
+    "Conv2DTranspose": {
+        "strides, same": ((2, 3), {"strides": 2, "padding": "same"}, (3, 3, 2, 2)),
+        "output padding": ((2, 2), {"strides": 2, "output_padding": 1}, (3, 2, 2, 1)),
+    },
+    "Conv3DTranspose": {"valid": ((2, 2), {}, (3, 2, 2, 2, 2))},
+    "EinsumDense": {
+        "positions": (("abc,cd->abd", (None, 3)), {"bias_axes": "d"}, (4, 2, 5)),
+        "a kernel each": (("abc,bcd->abd", (2, 3)), {"bias_axes": "bd"}, (4, 2, 3)),
+        "two outputs": (("...x,xyz->...yz", (2, 3)), {"bias_axes": "yz"}, (4, 3, 4)),
+    },
 }
+# The layers that every check is made on with each estimator; on the others, with their own.
+WITH_EACH_ESTIMATOR = ("Dense", "Conv2D")
 PRIORS: dict[str, Callable[[], bnn.priors.Prior]] = {
     "normal": lambda: bnn.priors.Normal(scale=0.7, loc=0.2),
     "fixed mixture": lambda: bnn.priors.ScaleMixture(1.5, 0.1, 0.3),
@@ -82,14 +113,15 @@ class Case:
     arguments: tuple
     keywords: Mapping[str, Any]
     input_shape: tuple[int, ...]
+    estimator: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.layer_class.__name__}-{self.geometry}"
+        return "-".join(filter(None, (self.layer_class.__name__, self.estimator, self.geometry)))
 
     def make(self, **keywords: Any) -> VariationalLayer:
         """Returns a built layer, its bias random, its means from N(0, 1), its standard deviations from U(0.2, 1.5)."""
-        if "bias_posterior" in inspect.signature(self.layer_class).parameters:
-            keywords = {"bias_posterior": bnn.posteriors.MeanFieldNormal(), **keywords}
+        if self.estimator:
+            keywords = {"estimator": self.estimator, "bias_posterior": bnn.posteriors.MeanFieldNormal(), **keywords}
         layer = self.layer_class(*self.arguments, **self.keywords, **keywords)
         layer.build((None, *self.input_shape[1:]))
         rng = np.random.default_rng(1)
@@ -98,9 +130,13 @@ class Case:
 
     def make_keras(self, **keywords: Any) -> keras.layers.Layer:
         """Returns the built Keras layer of the same arguments."""
-        layer = getattr(keras.layers, family(self.layer_class))(*self.arguments, **self.keywords, **keywords)
+        layer = self.keras_class()(*self.arguments, **self.keywords, **keywords)
         layer.build((None, *self.input_shape[1:]))
         return layer
+
+    def keras_class(self) -> type[keras.layers.Layer]:
+        """Returns the Keras layer class that the layer stands for."""
+        return type(self.layer_class(*self.arguments, **self.keywords).keras_layer())
 
     def inputs(self) -> np.ndarray:
         """Returns inputs from N(0, 1); the last two examples of the batch are the same."""
@@ -109,20 +145,14 @@ class Case:
         return inputs
 
 
-def final_layers() -> list[type[VariationalLayer]]:
-    """Returns the classes below `VariationalLayer` that have no subclass, in order of their names."""
-
-    def leaves(layer_class: type) -> list[type]:
-        return [leaf for child in layer_class.__subclasses__() for leaf in leaves(child)] or [layer_class]
-
-    found = [leaf for leaf in leaves(VariationalLayer) if leaf.__module__.startswith("tfp_bnn.")]
-    return sorted(found, key=lambda layer_class: layer_class.__name__)
-
-
-def family(layer_class: type[VariationalLayer]) -> str:
-    """Returns the name of the Keras layer that a class makes Bayesian: its own without the estimator's."""
-    name = layer_class.__name__.removesuffix("Variational")
-    return name.removesuffix(type(getattr(layer_class, "estimator", None)).__name__)
+def layer_classes() -> list[type[VariationalLayer]]:
+    """Returns the classes of layers that users make, but for TFP's names, which fix an estimator and nothing else."""
+    public = [getattr(bnn.layers, name) for name in bnn.layers.__all__]
+    return [
+        layer
+        for layer in public
+        if inspect.isclass(layer) and not inspect.isabstract(layer) and getattr(layer, "fixed_estimator", None) is None
+    ]
 
 
 def set_thorough(thorough: bool) -> None:
@@ -133,16 +163,27 @@ def set_thorough(thorough: bool) -> None:
 
 
 def cases(every_geometry: bool = True) -> list[Case]:
-    """Returns the cases of all final layers: every geometry, or the first one of each class unless it is thorough."""
-    every_geometry = every_geometry or EVERY_CHECK_ON_EVERY_GEOMETRY
+    """Returns the cases of all layers: every geometry, or the first one of each class unless it is thorough."""
     found = []
-    for layer_class in final_layers():
-        geometries = GEOMETRIES[family(layer_class)]
-        for geometry, (arguments, keywords, shape) in list(geometries.items())[: None if every_geometry else 1]:
+    for layer_class in layer_classes():
+        estimators = list(bnn.estimators.NAMES) if hasattr(layer_class, "default_estimator") else [None]
+        geometries = list(GEOMETRIES[layer_class.__name__].items())
+        for number, (geometry, (arguments, keywords, shape)) in enumerate(geometries):
             # TensorFlow's CPU kernels have no channels-first convolutions.
-            if not (TENSORFLOW and geometry == "channels first"):
-                found.append(Case(layer_class, geometry, arguments, keywords, shape))
+            if TENSORFLOW and geometry == "channels first":
+                continue
+            for estimator in estimators:
+                if EVERY_CHECK_ON_EVERY_GEOMETRY or _is_due(layer_class, number, estimator, every_geometry):
+                    found.append(Case(layer_class, geometry, arguments, keywords, shape, estimator))
     return found
+
+
+def _is_due(layer_class: type[VariationalLayer], number: int, estimator: str | None, every_geometry: bool) -> bool:
+    """Returns whether a case shows something new: an estimator sees a geometry as signs alone, which Flipout has."""
+    of_class = estimator in (None, getattr(layer_class, "default_estimator", None))
+    if every_geometry:
+        return of_class or number == 0
+    return number == 0 and (of_class or layer_class.__name__ in WITH_EACH_ESTIMATOR)
 
 
 def set_posterior(layer: VariationalLayer, values: Callable[[tuple[int, ...]], tuple[Any, Any]]) -> None:
@@ -154,11 +195,9 @@ def set_posterior(layer: VariationalLayer, values: Callable[[tuple[int, ...]], t
 # What a layer computes, seen from outside.
 
 
-def kernel_and_bias(weights: Mapping[str, Any]) -> list[np.ndarray]:
-    """Returns kernel and bias from the weights by name; `DenseVariational` has both in one matrix."""
-    if "weights" in weights:
-        return [numpy(weights["weights"])[:-1], numpy(weights["weights"])[-1]]
-    return [numpy(weights["kernel"]), numpy(weights["bias"])]
+def keras_weights(layer: VariationalLayer, weights: Mapping[str, Any]) -> list[np.ndarray]:
+    """Returns the weights of the Keras layer from the random ones by name."""
+    return [numpy(each) for each in layer.keras_weights(weights)]
 
 
 def read(layer: VariationalLayer) -> dict[str, Any]:
@@ -195,11 +234,21 @@ def divergence(layer: VariationalLayer, inputs: Any) -> Callable[[Any], Any]:
 
 
 def closed_form_moments(layer: VariationalLayer, inputs: Any) -> tuple[Any, Any]:
-    """Returns mean and variance of the outputs of a layer without activation: it is linear in independent weights."""
+    """Returns mean and variance of the outputs of a layer without activation: it is linear in independent weights.
+
+    Where one kernel comes behind another, the variance of the first's outputs is the second's inputs'.
+    """
     inputs, posteriors = keras.ops.convert_to_tensor(inputs), read(layer)
-    mean = layer.outputs_at(inputs, {name: q.mean for name, q in posteriors.items()})
+    means = {name: q.mean for name, q in posteriors.items()}
     variances = {name: keras.ops.square(q.stddev) for name, q in posteriors.items()}
-    return mean, layer.outputs_at(keras.ops.square(inputs), variances)
+    mean = layer.outputs_at(inputs, means)
+    if len(posteriors) < 3:
+        return mean, layer.outputs_at(keras.ops.square(inputs), variances)
+    squares = {name: keras.ops.square(means[name]) + variances[name] for name in means}
+    first, second = layer._maps
+    between, noise = first(inputs, means[first.name]), first(keras.ops.square(inputs), variances[first.name])
+    of_first, of_second = second(noise, squares[second.name]), second(between**2, variances[second.name])
+    return mean, layer._add_bias(of_first + of_second, variances["bias"])
 
 
 def integrated_divergence(layer: VariationalLayer, log_prior: Callable[[np.ndarray], np.ndarray]) -> float:
@@ -238,10 +287,15 @@ def slopes_of_divergence(layer: VariationalLayer, prior: bnn.priors.ScaleMixture
 
 def keras_moments(case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Returns mean and variance of the outputs, from the Keras layer at the means and at the variances."""
-    layer, reference, inputs = case.make(), case.make_keras(dtype="float64" if TENSORFLOW else None), case.inputs()
+    layer, inputs = case.make(), case.inputs()
+    if len(layer.random_weights) > 2:
+        # Of two kernels one behind the other Keras has no layer at the variances.
+        moments = closed_form_moments(layer, inputs)
+        return numpy(moments[0]), numpy(moments[1])
+    reference = case.make_keras(dtype="float64" if TENSORFLOW else None)
     moments = []
     for power, weights in ((1, lambda q: q.mean), (2, lambda q: q.stddev**2)):
-        reference.set_weights(kernel_and_bias({name: weights(q) for name, q in read(layer).items()}))
+        reference.set_weights(keras_weights(layer, {name: weights(q) for name, q in read(layer).items()}))
         moments.append(numpy(reference(inputs.astype("float64") ** power)))
     return moments[0], moments[1]
 
@@ -272,11 +326,17 @@ def check_moments(case: Case, xla: bool = False) -> None:
 
 
 def check_noise_within_a_batch(case: Case) -> None:
-    """Two equal examples of a batch have equal noise where the batch shares one draw, else uncorrelated noise."""
+    """Two equal examples of a batch have equal noise where the batch shares one draw, opposite noise in opposite halves
+    of it, else uncorrelated noise.
+    """
     outputs, (mean, variance) = draw_outputs(case, False), keras_moments(case)
     first, second = outputs[:, -2] - mean[-2], outputs[:, -1] - mean[-1]
-    if isinstance(getattr(case.layer_class, "estimator", Reparameterization()), Reparameterization):
+    if case.estimator in (None, "reparameterization"):
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-4)
+    elif case.estimator == "antithetic":
+        # Behind the first of two kernels the noise is not that of one.
+        if len(case.make().random_weights) < 3:
+            assert np.allclose(first, second, 1e-4, 1e-4) or np.allclose(first, -second, 1e-4, 1e-4)
     else:
         assert_mean(first * second / variance[-1], 0.0, "correlation of the noise of two examples")
 
@@ -287,14 +347,15 @@ def check_noise_within_an_example(case: Case) -> None:
     Noise on the outputs instead of the kernel is another one for each output.
     """
     layer, outputs, mean = case.make(), draw_outputs(case, False), keras_moments(case)[0]
+    if len(layer.random_weights) > 2:
+        return  # not linear in all its weights together
     batch = len(mean)
     signs = np.random.default_rng(2).choice([-1.0, 1.0], size=(mean[0].size, 4))
-    local = isinstance(getattr(case.layer_class, "estimator", None), LocalReparameterization)
     expected = np.zeros((batch, 4))
     for name, posterior in read(layer).items():
         slopes = responses(layer, case.inputs(), name).reshape(-1, batch, len(signs))
         variances = np.square(numpy(posterior.stddev)).ravel()
-        if local and name == "kernel":
+        if case.estimator == "local_reparameterization" and name == "kernel":
             expected += np.einsum("w,wbo->b", variances, slopes**2)[:, np.newaxis]
         else:
             expected += np.einsum("w,wbk->bk", variances, np.square(slopes @ signs))
@@ -404,13 +465,13 @@ def check_without_noise_it_is_the_keras_layer(case: Case) -> None:
     layer, reference, inputs = case.make(activation="tanh"), case.make_keras(activation="tanh"), case.inputs()
     means = {name: q.mean for name, q in read(layer).items()}
     set_posterior(layer, zero_stddev(layer))
-    reference.set_weights(kernel_and_bias(means))
+    reference.set_weights(keras_weights(layer, means))
     expected = reference(inputs)
     outputs_at = compiled(lambda x: layer.outputs_at(x, means))
     for outputs in (compiled(noisy_outputs(layer, inputs))(seeds(1)[0]), outputs_at(inputs)):
         np.testing.assert_allclose(numpy(outputs), numpy(expected), rtol=1e-4, atol=1e-5)
         assert keras.backend.standardize_dtype(outputs.dtype) == keras.backend.standardize_dtype(expected.dtype)
-    assert layer.compute_output_shape(case.input_shape) == reference.compute_output_shape(case.input_shape)
+    assert layer.compute_output_shape(case.input_shape) == tuple(reference.compute_output_shape(case.input_shape))
     symbolic = keras.Input(case.input_shape[1:])
     assert tuple(layer(symbolic).shape) == tuple(reference(symbolic).shape)
 
@@ -466,7 +527,7 @@ def check_extremes(case: Case) -> None:
     for means, stddevs in (([0.1, 0.1, 1e4], [1e-8, 1e3, 0.1]), ([1e4, -1e4], [1e-8, 1e3])):
         assert_finite(case, inputs, means, stddevs)
     assert_finite(case, inputs[:1], [0.1], [0.1])
-    if family(case.layer_class) == "Dense" or convolves_empty_batches():
+    if "Dense" in case.layer_class.__name__ or convolves_empty_batches():
         assert_finite(case, inputs[:0], [0.1], [0.1])
 
 
@@ -521,7 +582,7 @@ def check_clone(case: Case) -> None:
 
 def make_with_prior(case: Case, prior: bnn.priors.Prior, **keywords: Any) -> VariationalLayer:
     """Returns a layer of a case with this prior for all its random weights, the bias too."""
-    if "bias_prior" in inspect.signature(case.layer_class).parameters:
+    if case.estimator:
         keywords["bias_prior"] = prior
     return case.make(prior=prior, kl_weight=KL_WEIGHT, **keywords)
 

@@ -10,7 +10,7 @@ from layer_contract import (
     Case,
     cases,
     check_moments,
-    final_layers,
+    layer_classes,
     noisy_outputs,
 )
 
@@ -37,27 +37,43 @@ def test_moments_with_xla(case):
 
 def test_the_variance_of_gradients_is_ordered_as_the_papers_say():
     variances = {}
-    for estimator in ("Reparameterization", "LocalReparameterization", "Flipout"):
-        layer_class = getattr(bnn.layers, f"Dense{estimator}")
-        layer = Case(layer_class, "large batch", (3,), {}, (64, 5)).make()
+    for estimator in bnn.estimators.NAMES:
+        layer = Case(bnn.layers.Dense, "large batch", (3,), {}, (64, 5), estimator).make()
         outputs = noisy_outputs(layer, np.random.default_rng(0).normal(size=(64, 5)).astype("float32"))
         loss = with_gradient(
             lambda seed, outputs=outputs: keras.ops.mean(keras.ops.square(outputs(seed))), layer.trainable_variables
         )
         variances[estimator] = over_seeds(loss, 2000)[:, 1:].var(axis=0).sum()
     # Estimates from 2,000 draws: each is right within some 10 %.
-    assert variances["LocalReparameterization"] < 1.1 * variances["Flipout"]
-    assert variances["Flipout"] < 0.6 * variances["Reparameterization"]
+    assert variances["local_reparameterization"] < 1.1 * variances["flipout"]
+    assert variances["flipout"] < 0.6 * variances["reparameterization"]
+    assert variances["antithetic"] < 0.6 * variances["reparameterization"]
 
 
-def test_every_final_layer_is_public_and_documented():
-    layers = final_layers()
+def test_every_layer_is_documented():
+    layers = layer_classes()
     assert len(layers) == 13
     for layer in layers:
-        assert getattr(bnn.layers, layer.__name__) is layer
-        assert layer.__name__ in bnn.layers.__all__
+        documented = f"{layer.__doc__}{layer.__init__.__doc__}"
         for section in ("Args:", "Raises:", "Example:", "Source:"):
-            assert section in layer.__doc__, (layer, section)
+            assert section in documented, (layer, section)
+
+
+def test_the_names_of_tfp_fix_an_estimator():
+    names = [name for name in bnn.layers.__all__ if getattr(getattr(bnn.layers, name), "fixed_estimator", None)]
+    assert len(names) == 18
+    for name in names:
+        layer_class = getattr(bnn.layers, name)
+        family = layer_class.__base__.__name__
+        assert (
+            name.replace("Convolution", "Conv").lower()
+            == (family + layer_class.fixed_estimator).replace("_", "").lower()
+        )
+        assert issubclass(layer_class, getattr(bnn.layers, family))
+        for section in ("Example:", "Source:"):
+            assert section in layer_class.__doc__, (name, section)
+    with pytest.raises(ValueError, match=r"write Dense\(..., estimator=...\). Received: estimator='antithetic'"):
+        bnn.layers.DenseFlipout(3, estimator="antithetic")
 
 
 @pytest.mark.parametrize("layer", [bnn.layers.DenseFlipout, bnn.layers.DenseVariational])
@@ -163,6 +179,7 @@ class RegularizedPrior(bnn.priors.Prior):
 
 def test_the_regularizer_of_a_prior_does_not_stand_for_the_kl_term():
     layer = bnn.layers.DenseFlipout(3, prior=RegularizedPrior(), kl_weight=1.0)
+    layer.keep_kl()
     layer(np.ones((2, 4), "float32"))
     own, regularizer = (float(loss) for loss in layer.losses)
     assert regularizer == pytest.approx(0.25)

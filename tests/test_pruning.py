@@ -248,6 +248,7 @@ def test_a_pruned_layer_in_double_precision_has_a_kl_term():
         layer = random_layer("DenseFlipout", dtype="float64", kl_weight=1.0)
         model = bnn.prune(keras.Sequential([keras.Input((6,), dtype="float64"), layer]), 0.5)
         (pruned,) = model.layers
+        pruned.keep_kl()
         pruned(X.astype("float64"))
         expected = 0.0
         for posterior in posteriors(model):

@@ -9,12 +9,12 @@ they differ in how much the noise of one batch cancels out, and in what they cos
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 
 from tfp_bnn._numerics.noise import Noise
-from tfp_bnn.posteriors import NormalWeights, WeightSample
+from tfp_bnn.posteriors import NormalWeights, Posterior, WeightPosterior, WeightSample
 
 Tensor = Any
 
@@ -74,6 +74,18 @@ class Estimator(abc.ABC):
     ((2, 3), (4, 3))
     """
 
+    needs: ClassVar[type[WeightPosterior]] = NormalWeights
+    """Of what kind the posteriors must be that it is used with."""
+
+    def check(self, posterior: Posterior) -> None:
+        """Raises ValueError if the estimator cannot be used with a posterior."""
+        if not issubclass(posterior.weights, self.needs):
+            raise ValueError(
+                f"{type(self).__name__} needs a posterior of {self.needs.__name__}: one whose class says "
+                f'`weights = {self.needs.__name__}`. With others take estimator="reparameterization". '
+                f"Received: posterior={posterior!r} of {posterior.weights.__name__}"
+            )
+
     @abc.abstractmethod
     def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
         """Returns `op(inputs, w)` for w from the kernel's posterior.
@@ -113,6 +125,8 @@ class Reparameterization(Estimator):
 
     Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 3.2.
     """
+
+    needs = WeightPosterior
 
     def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
         """Returns `op(x, mu + sigma * eps)`."""

@@ -17,7 +17,24 @@ _CLOSED_FORMS: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {}
 
 
 def register_closed_form(posterior: type, prior: type) -> Callable[[Callable], Callable]:
-    """Decorates the function that returns the divergence of a `posterior` from a `prior` in closed form."""
+    """Decorates the function that returns the divergence of a `posterior` from a `prior` in closed form.
+
+    It holds for their subclasses too, as long as these are the same distributions: a prior with a `log_prob`, or a
+    posterior with a `sample`, of its own has a closed form only if it registers one.
+
+    Args:
+        posterior: a class of `tfp_bnn.posteriors.WeightPosterior`.
+        prior: a class of `tfp_bnn.priors.Prior`.
+
+    Example:
+
+    >>> class Wide(priors.Normal):
+    ...     def __init__(self, **kwargs):
+    ...         super().__init__(scale=10.0, **kwargs)
+    >>> q = posteriors.NormalWeights(keras.ops.zeros(3), keras.ops.ones(3))
+    >>> has_closed_form(q, Wide())
+    True
+    """
 
     def decorate(function: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
         _CLOSED_FORMS[posterior, prior] = function
@@ -28,14 +45,30 @@ def register_closed_form(posterior: type, prior: type) -> Callable[[Callable], C
 
 def has_closed_form(posterior: posteriors.WeightPosterior, prior: priors.Prior) -> bool:
     """Returns whether the divergence of these two is known in closed form."""
-    return (type(posterior), type(prior)) in _CLOSED_FORMS
+    return _registered(type(posterior), type(prior)) is not None
 
 
 def closed_form(posterior: posteriors.WeightPosterior, prior: priors.Prior) -> Tensor:
     """Returns KL[q || p] in nats, exactly; raises ValueError if it is not known in closed form."""
-    if not has_closed_form(posterior, prior):
+    divergence = _registered(type(posterior), type(prior))
+    if divergence is None:
         raise unknown(type(posterior).__name__, type(prior).__name__)
-    return _CLOSED_FORMS[type(posterior), type(prior)](posterior, prior)
+    return divergence(posterior, prior)
+
+
+def _registered(posterior: type, prior: type) -> Callable[[Any, Any], Tensor] | None:
+    """Returns the closed form of the nearest classes above these two that are the same distributions."""
+    for of_posterior in posterior.__mro__:
+        for of_prior in prior.__mro__:
+            divergence = _CLOSED_FORMS.get((of_posterior, of_prior))
+            same = _share(posterior, of_posterior, "sample", "perturbation") and _share(prior, of_prior, "log_prob")
+            if divergence is not None and same:
+                return divergence
+    return None
+
+
+def _share(subclass: type, base: type, *methods: str) -> bool:
+    return all(getattr(subclass, method, None) is getattr(base, method, None) for method in methods)
 
 
 def unknown(posterior: str, prior: str) -> ValueError:

@@ -7,7 +7,7 @@ from it, its `PosteriorVariables`. Read, these give a `WeightPosterior`: the dis
 import abc
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -56,6 +56,9 @@ class PosteriorVariables(abc.ABC):
 
 class Posterior(abc.ABC):
     """A recipe for the posterior of a tensor of weights."""
+
+    weights: ClassVar[type[WeightPosterior]] = WeightPosterior
+    """What its variables read: estimators other than reparameterization need `NormalWeights`."""
 
     @abc.abstractmethod
     def create(self, add_weight: Callable[..., Any], name: str, shape: Sequence[int]) -> PosteriorVariables:
@@ -173,6 +176,8 @@ class MeanFieldNormal(Posterior):
     Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 3.2.
     """
 
+    weights = NormalWeights
+
     def __init__(self, initial_stddev: float = 0.05, mean_initializer: Any = "he_normal"):
         if not 0 < initial_stddev < math.inf:
             raise ValueError(f"`initial_stddev` must be positive and finite. Received: initial_stddev={initial_stddev}")
@@ -247,6 +252,8 @@ class Pruned(Posterior):
 
     Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 5.1.
     """
+
+    weights = NormalWeights
 
     def __init__(self, posterior: MeanFieldNormal):
         if not isinstance(posterior, MeanFieldNormal):

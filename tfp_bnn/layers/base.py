@@ -75,6 +75,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         self._kl_weight = _keras.UnsavedVariable(kl_weight or 0.0, "kl_weight", widened(self.variable_dtype))
         self._has_kl_weight = kl_weight is not None
         self._counted_kl: CountedKL | None = None
+        self._keeps_kl = False
         self._lacks_kl_weight = False
 
     @property
@@ -193,7 +194,8 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         dtype = widened(kl.dtype)
         # Keras's losses are of this dtype whatever the layers are of, and its trainer adds like to like alone.
         term = keras.ops.cast(keras.ops.cast(self._kl_weight.state, dtype) * kl, keras.config.floatx())
-        self._counted_kl = CountedKL(kl, term)
+        if self._keeps_kl:
+            self._counted_kl = CountedKL(kl, term)
         self.add_loss(term)
 
     def _sum_of_divergences(
@@ -208,11 +210,14 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         """Returns KL[q || p] of all random weights of the layer in nats, or an estimate at a draw of its own."""
         return self._sum_of_divergences(self._posteriors(), {}, self._noise())
 
-    def take_kl(self) -> "CountedKL | None":
-        """Returns what the last forward pass counted, and forgets it.
-
-        Kept so that training can log it; forgotten because a tensor of a traced function must not outlive it.
+    def keep_kl(self) -> None:
+        """Makes each forward pass keep what it counts, for `take_kl`: only where somebody takes it, so that training
+        can log it, since a tensor of a traced function that outlives it holds all of its memory.
         """
+        self._keeps_kl = True
+
+    def take_kl(self) -> "CountedKL | None":
+        """Returns what the last forward pass counted and kept, and forgets it."""
         counted, self._counted_kl = self._counted_kl, None
         return counted
 

@@ -85,6 +85,8 @@ class LinearVariationalLayer(VariationalLayer):
         self._check_bias(bias_prior, bias_posterior, of_keras)
         self.bias_posterior = bias_posterior if bias_posterior is None else _posterior("bias_posterior", bias_posterior)
         self.bias_prior = None if bias_posterior is None else _prior("bias_prior", bias_prior)
+        for recipe in filter(None, (self.posterior, self.bias_posterior)):
+            self.estimator.check(recipe)
         self.bias = None
 
     def _estimator_or_default(self, estimator: str | Estimator | None) -> str | Estimator:

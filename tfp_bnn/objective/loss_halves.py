@@ -125,6 +125,8 @@ def track_halves(model: keras.Model) -> Halves:
     The hook is `compute_loss`, the one place where every backend has the loss, the KL terms and the metrics' state
     at hand; a layer's own metrics do not reach the trainer of Keras's JAX backend.
     """
+    for layer in variational_layers(model):
+        layer.keep_kl()
     if hasattr(model.compute_loss, "halves"):
         return model.compute_loss.halves
     halves = Halves()
