@@ -1,8 +1,8 @@
 """The contract that every Bayesian layer keeps, and the cases that it is checked on.
 
-Layer classes are found, not listed: a new one is checked as soon as `tfp_bnn.layers` has it, with each estimator. A new
-family of layers adds its geometries to `GEOMETRIES`. Each `check_...` takes a case and raises AssertionError; statistical
-ones compare moments over many draws with closed forms, within `STANDARD_ERRORS` of them.
+Layer classes are found, not listed: a new one is checked, with each estimator, as soon as `tfp_bnn.layers` has it. A
+new family of layers adds its geometries to `GEOMETRIES`. Each `check_...` takes a case and raises AssertionError;
+statistical ones compare moments over many draws with closed forms, within `STANDARD_ERRORS` of them.
 """
 
 import dataclasses

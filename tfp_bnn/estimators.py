@@ -44,7 +44,6 @@ class LinearMap:
         op: the function of inputs and kernel.
         sign_shapes: the function of the inputs that gives the shapes of random signs.
         output_axis: along which axis of the kernel the outputs' channels lie; None if along none.
-        index: a number that differs from layer to layer, as far as layers can know.
     """
 
     name: str
@@ -52,7 +51,6 @@ class LinearMap:
     op: Callable[[Tensor, Tensor], Tensor]
     sign_shapes: Callable[[Tensor], SignShapes]
     output_axis: int | None = -1
-    index: int = 0
 
     def __call__(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Returns `op(inputs, kernel)`, in the precision of the inputs."""
@@ -87,7 +85,9 @@ class Estimator(abc.ABC):
             )
 
     @abc.abstractmethod
-    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
+    def linear(
+        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
+    ) -> Estimate:
         """Returns `op(inputs, w)` for w from the kernel's posterior.
 
         Args:
@@ -95,6 +95,7 @@ class Estimator(abc.ABC):
             inputs: of the operation, [batch, ...].
             kernel: the kernel's posterior with today's values.
             noise: where random numbers come from.
+            index: a number that differs from one kernel of a network to the next, as far as layers can know.
         """
 
     @abc.abstractmethod
@@ -105,7 +106,7 @@ class Estimator(abc.ABC):
             bias: the bias's posterior with today's values.
             noise: where random numbers come from.
             shape: one number for each example and bias, [batch, ...]; it broadcasts to the outputs.
-            index: that of the layer's last `LinearMap`.
+            index: that of the layer's last kernel.
         """
 
     def get_config(self) -> dict[str, Any]:
@@ -128,7 +129,9 @@ class Reparameterization(Estimator):
 
     needs = WeightPosterior
 
-    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
+    def linear(
+        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
+    ) -> Estimate:
         """Returns `op(x, mu + sigma * eps)`."""
         sample = kernel.sample(noise)
         return Estimate(linear(inputs, sample.value), sample)
@@ -150,13 +153,15 @@ class Antithetic(Estimator):
     Source: Hammersley and Morton 1956, "A New Monte Carlo Technique: Antithetic Variates".
     """
 
-    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
+    def linear(
+        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
+    ) -> Estimate:
         """Returns `op(x_a, mu + sigma * eps)` and `op(x_b, mu - sigma * eps)`, each example in its place."""
         draw = kernel.perturbation(noise)
         size = keras.ops.shape(inputs)[0]
-        halves = _halves(inputs, _run(linear.index))
+        halves = _halves(inputs, _run(index))
         outputs = [linear(half, kernel.mean + sign * draw.value) for half, sign in zip(halves, (1, -1), strict=True)]
-        outputs = _joined(outputs, _run(linear.index), size)
+        outputs = _joined(outputs, _run(index), size)
         return Estimate(outputs, draw._replace(value=kernel.mean + draw.value))
 
     def bias(self, bias: NormalWeights, noise: Noise, shape: Sequence[Any], index: int = 0) -> Estimate:
@@ -179,7 +184,9 @@ class LocalReparameterization(Estimator):
     section 2.2.
     """
 
-    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
+    def linear(
+        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
+    ) -> Estimate:
         """Returns `op(x, mu) + sqrt(op(x^2, sigma^2)) * eps`."""
         ops = keras.ops
         mean = linear(inputs, kernel.mean)
@@ -204,7 +211,9 @@ class Flipout(Estimator):
     Source: Wen et al. 2018, "Flipout: Efficient Pseudo-Independent Weight Perturbations on Mini-Batches", equation 4.
     """
 
-    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
+    def linear(
+        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
+    ) -> Estimate:
         """Returns `op(x, mu) + op(x * s_in, sigma * eps) * s_out`."""
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         draw = kernel.perturbation(noise)

@@ -1,7 +1,6 @@
 """The base of layers that are linear in random kernels: a bias (random where asked), an estimator, an activation."""
 
 import abc
-import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
@@ -139,11 +138,7 @@ class LinearVariationalLayer(VariationalLayer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the variables for inputs of this shape."""
-        first = self.seed_generator.get_config()["seed"] or 0
-        self._maps = tuple(
-            dataclasses.replace(linear, index=first + number)
-            for number, linear in enumerate(self.linear_maps(input_shape))
-        )
+        self._maps = tuple(self.linear_maps(input_shape))
         for linear in self._maps:
             self.add_random_weights(linear.name, linear.kernel_shape, self._posterior_of(linear.name), self.prior)
         if not self.use_bias:
@@ -164,11 +159,12 @@ class LinearVariationalLayer(VariationalLayer):
     ) -> tuple[Tensor, Mapping[str, WeightSample]]:
         """Returns the outputs with the estimator's noise."""
         outputs, samples = inputs, {}
-        for linear in self._maps:
-            outputs, samples[linear.name] = self.estimator.linear(linear, outputs, weights[linear.name], noise)
+        for index, linear in enumerate(self._maps, self._index):
+            estimate = self.estimator.linear(linear, outputs, weights[linear.name], noise, index)
+            outputs, samples[linear.name] = estimate
         if "bias" in weights:
             shape = (keras.ops.shape(outputs)[0], *self._along(outputs, weights["bias"].mean))
-            bias, samples["bias"] = self.estimator.bias(weights["bias"], noise, shape, self._maps[-1].index)
+            bias, samples["bias"] = self.estimator.bias(weights["bias"], noise, shape, index)
             outputs = outputs + keras.ops.cast(bias, outputs.dtype)
         elif self.use_bias:
             outputs = self._add_bias(outputs, self.bias)
