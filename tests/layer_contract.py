@@ -568,7 +568,7 @@ def check_clone(case: Case) -> None:
     inputs = keras.Input(case.input_shape[1:])
     nested = keras.Sequential([inputs, make_with_prior(case, prior)])
     model = keras.Model(inputs, [make_with_prior(case, prior)(inputs), nested(inputs)])
-    clones = [keras.models.clone_model(model) for _ in range(2)]
+    clones = [bnn.clone_model(model) for _ in range(2)]
     for clone in clones:
         assert len(clone.trainable_variables) == len(model.trainable_variables)
         assert len({id(layer.prior) for layer in bnn.layers.variational_layers(clone)}) == 1

@@ -98,7 +98,7 @@ def test_a_config_holds_data_only(trained, tmp_path):
 
 
 def test_a_clone_predicts_the_same_and_trains_apart(trained):
-    clone = keras.models.clone_model(trained)
+    clone = bnn.clone_model(trained)
     clone.set_weights(trained.get_weights())
     assert_same(trained, clone)
     before = trained.get_weights()
@@ -111,7 +111,7 @@ def test_a_clone_predicts_the_same_and_trains_apart(trained):
 def test_priors_of_the_same_name_stay_apart_in_a_clone():
     priors = [bnn.priors.Normal(1.0, name="prior"), bnn.priors.Normal(0.1, name="prior")]
     model = keras.Sequential([keras.Input((4,)), *(bnn.layers.DenseFlipout(4, prior=prior) for prior in priors * 2)])
-    clone = keras.models.clone_model(model)
+    clone = bnn.clone_model(model)
     assert [layer.prior.scale for layer in clone.layers] == [1.0, 0.1, 1.0, 0.1]
     assert clone.layers[0].prior is clone.layers[2].prior is not priors[0]
     assert bnn.prune(model, 0.5).layers[1].prior.scale == 0.1
@@ -166,8 +166,13 @@ def save_and_load(name):
     return copy_of
 
 
-WAYS_TO_COPY = {
+WAYS_THAT_SHARE = {
     "keras": save_and_load("model.keras"),
+    "clone": lambda model, tmp_path: bnn.clone_model(model),
+    "pickle": lambda model, tmp_path: pickle.loads(pickle.dumps(model)),
+    "deepcopy": lambda model, tmp_path: copy.deepcopy(model),
+}
+WAYS_OF_KERAS = {
     "h5": save_and_load("model.h5"),
     "json": lambda model, tmp_path: keras.models.model_from_json(model.to_json()),
     "config": lambda model, tmp_path: type(model).from_config(model.get_config()),
@@ -175,9 +180,18 @@ WAYS_TO_COPY = {
         keras.saving.serialize_keras_object(model)
     ),
     "clone": lambda model, tmp_path: keras.models.clone_model(model),
-    "pickle": lambda model, tmp_path: pickle.loads(pickle.dumps(model)),
-    "deepcopy": lambda model, tmp_path: copy.deepcopy(model),
 }
+
+
+def within_the_scope(way):
+    def copy_of(model, tmp_path):
+        with bnn.priors.kept_shared():
+            return way(model, tmp_path)
+
+    return copy_of
+
+
+WAYS_TO_COPY = WAYS_THAT_SHARE | {f"{name} within": within_the_scope(way) for name, way in WAYS_OF_KERAS.items()}
 
 
 def functional_with_a_model_inside():
@@ -208,6 +222,7 @@ def test_a_shared_learned_prior_is_shared_in_every_copy(way, tmp_path):
     assert len({*first, *second, *map(id, priors)}) == 6
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_a_copy_of_a_copy_shares_its_prior_too(tmp_path):
     model = functional_with_a_model_inside()
     for way in WAYS_TO_COPY.values():
@@ -215,12 +230,31 @@ def test_a_copy_of_a_copy_shares_its_prior_too(tmp_path):
         assert len({id(prior) for prior in priors_of(model)}) == 2
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("way", WAYS_OF_KERAS)
+def test_elsewhere_each_layer_has_a_prior_of_its_own_and_training_says_so(way, tmp_path):
+    model = functional_with_a_model_inside()
+    copied = WAYS_OF_KERAS[way](model, tmp_path)
+    assert len({id(prior) for prior in (*priors_of(model), *priors_of(copied))}) == 6
+    with pytest.warns(UserWarning, match="have 2 priors now.*tfp_bnn.clone_model"):
+        bnn.callbacks.KLWeight(9).set_model(copied)
+
+
+def test_priors_may_be_kept_themselves():
+    prior = bnn.priors.Normal(1.0)
+    layer = bnn.layers.Dense(4, prior=prior)
+    with bnn.priors.kept_shared(prior):
+        assert type(layer).from_config(layer.get_config()).prior is prior
+    assert type(layer).from_config(layer.get_config()).prior is not prior
+
+
 def test_a_layer_whose_config_was_edited_gets_a_prior_of_its_own():
     prior = bnn.priors.Normal(1.0)
     model = keras.Sequential([keras.Input((4,)), *(bnn.layers.DenseFlipout(4, prior=prior) for _ in range(3))])
     config = model.get_config()
     config["layers"][-1]["config"]["prior"]["config"]["scale"] = 0.5
-    copied = keras.Sequential.from_config(config)
+    with bnn.priors.kept_shared():
+        copied = keras.Sequential.from_config(config)
     assert [layer.prior.scale for layer in copied.layers] == [1.0, 1.0, 0.5]
     assert copied.layers[0].prior is copied.layers[1].prior
 

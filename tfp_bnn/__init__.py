@@ -37,6 +37,7 @@ from tfp_bnn.prediction.evaluation import evaluate  # noqa: E402
 from tfp_bnn.prediction.predict import predict  # noqa: E402
 from tfp_bnn.prediction.predictive import Predictive  # noqa: E402
 from tfp_bnn.prediction.summary import PredictiveSummary, summarize  # noqa: E402
+from tfp_bnn.transforms.clone import clone_model  # noqa: E402
 from tfp_bnn.transforms.prune import WeightCount, count_weights, prune, signal_to_noise  # noqa: E402
 from tfp_bnn.transforms.to_deterministic import to_deterministic  # noqa: E402
 
@@ -52,6 +53,7 @@ __all__ = [
     "calibrate_cutoff",
     "calibrate_temperature",
     "callbacks",
+    "clone_model",
     "count_weights",
     "datasets",
     "estimators",

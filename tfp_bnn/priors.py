@@ -2,17 +2,21 @@
 
 import abc
 import math
+import uuid
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
-from tfp_bnn import prior_sharing
+from tfp_bnn import _prior_sharing
 from tfp_bnn._backend import tfp
 from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
 from tfp_bnn._numerics.precision import widened
 from tfp_bnn._numerics.softplus import plus_softplus, softplus
+from tfp_bnn._prior_sharing import kept_shared
+
+__all__ = ["Normal", "Prior", "ScaleMixture", "kept_shared"]
 
 Tensor = Any
 
@@ -25,15 +29,16 @@ class Prior(keras.layers.Layer, abc.ABC):
     """A prior over weights. One object may serve any number of layers; what it learns, it learns from all of them.
 
     It is a Keras layer only so that Keras tracks its variables: a learned prior appears in `trainable_variables`
-    once, however many layers hold it. It is still shared in all copies of a model: after saving and loading (`.keras`,
-    `.h5`, JSON), in `keras.models.clone_model`, `from_config`, `copy.deepcopy` and pickles. Each copy of the model has
-    a prior of its own.
+    once, however many layers hold it. It is still shared after saving and loading (`.keras`), in pickles, in
+    `copy.deepcopy` and `tfp_bnn.clone_model`; each copy of the model has a prior of its own. What else copies a model
+    gives each layer its own, but for copies within `tfp_bnn.priors.kept_shared()`.
     """
 
     def __init__(self, name: str | None = None):
         super().__init__(name=name)
         # Which object it is, for configs: names and parameters of two priors may be the same.
-        self.identity = prior_sharing.new_identity(self)
+        self.identity = uuid.uuid4().hex
+        self.copied_from: str | None = None
         self.built = True
         self._layers_served: weakref.WeakSet[keras.layers.Layer] = weakref.WeakSet()
 
@@ -63,9 +68,15 @@ class Prior(keras.layers.Layer, abc.ABC):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Prior":
-        """Makes the prior that `get_config` describes; in one copy of a model, one for all configs of one prior."""
+        """Makes the prior that `get_config` describes; within `kept_shared`, one for all configs of one prior."""
         arguments = {name: value for name, value in config.items() if name != "identity"}
-        return prior_sharing.shared(config, lambda: cls(**arguments))
+
+        def make() -> "Prior":
+            prior = cls(**arguments)
+            prior.copied_from = config.get("identity")
+            return prior
+
+        return _prior_sharing.copy_of(config, make)
 
 
 @keras.saving.register_keras_serializable("tfp_bnn.priors")

@@ -114,6 +114,7 @@ class KLWeight(keras.callbacks.Callback):
                 f"The model has no Bayesian layers, so there is no KL term to weigh. Received: model {model.name!r}"
             )
         outputs.check_heads(model)
+        _warn_of_separated_priors(model)
         loss_halves.track_halves(model)
         self._reset()
         self._data = training_data.of_fit(model)
@@ -226,6 +227,22 @@ class KLWeight(keras.callbacks.Callback):
                 'the data are repeated on purpose, warnings.filterwarnings("ignore", message="KLWeight").',
                 stacklevel=2,
             )
+
+
+def _warn_of_separated_priors(model: keras.Model) -> None:
+    """Warns if layers have learned priors of their own that were one in the model that this is a copy of."""
+    copies: dict[str, set[int]] = {}
+    for layer in variational_layers(model):
+        for _, prior in layer.random_weights.values():
+            if prior.copied_from is not None and prior.trainable_variables:
+                copies.setdefault(prior.copied_from, set()).add(id(prior))
+    most = max(map(len, copies.values()), default=1)
+    if most > 1:
+        warnings.warn(
+            f"Layers that shared a learned prior when they were copied have {most} priors now, each trained by itself. "
+            "Copy models with tfp_bnn.clone_model or .keras files, or within `tfp_bnn.priors.kept_shared()`.",
+            stacklevel=2,
+        )
 
 
 def _in_words(parts: Mapping[str, float]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from tfp_bnn import _backend, _keras, kl, prior_sharing
+from tfp_bnn import _backend, _keras, kl
 from tfp_bnn._numerics.noise import Noise
 from tfp_bnn._numerics.precision import widened
 from tfp_bnn.layers import held_weights
@@ -290,8 +290,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
             if isinstance(value, dict) and "class_name" in value:
                 return keras.saving.deserialize_keras_object(value)
             # A clone is made of configs that hold the original's prior itself.
-            is_original = isinstance(value, Prior) and prior_sharing.is_copying()
-            return type(value).from_config(value.get_config()) if is_original else value
+            return type(value).from_config(value.get_config()) if isinstance(value, Prior) else value
 
         return cls(**{name: restore(value) for name, value in config.items()})
 

@@ -1,12 +1,36 @@
-"""Copies of whole models with some layers replaced: what conversion and pruning have in common."""
+"""Copies of whole models, as they are or with some layers replaced: what all transforms have in common."""
 
 from collections.abc import Callable
 
 import keras
 
+from tfp_bnn._prior_sharing import kept_shared
 from tfp_bnn.layers.base import VariationalLayer, variational_layers
 
 Layer = keras.layers.Layer
+
+
+def clone_model(model: keras.Model) -> keras.Model:
+    """Returns a copy of a model whose weights start anew, as `keras.models.clone_model` does, its priors shared.
+
+    Layers that share a prior in the model share one in the copy, another one than the model's. (In a clone that Keras
+    makes, each layer has a prior of its own.)
+
+    Args:
+        model: a Sequential or Functional model.
+
+    Returns:
+        The copy, built if the model is, not compiled.
+
+    Example:
+
+    >>> from tfp_bnn import models
+    >>> clone = clone_model(models.mlp((4,), units=(8,), num_outputs=2))
+    >>> len({id(layer.prior) for layer in variational_layers(clone)})
+    1
+    """
+    with kept_shared():
+        return keras.models.clone_model(model)
 
 
 def copy_model(
@@ -34,7 +58,8 @@ def copy_model(
         copies.append((layer, copy_bayesian(layer) if bayesian else type(layer).from_config(layer.get_config())))
         return copies[-1][1]
 
-    clone = keras.models.clone_model(model, clone_function=copy, recursive=True)
+    with kept_shared():
+        clone = keras.models.clone_model(model, clone_function=copy, recursive=True)
     copied = {id(layer) for layer, _ in copies}
     left = [layer.name for layer in variational_layers(model) if id(layer) not in copied]
     if left:
