@@ -234,7 +234,12 @@ def test_a_prior_is_the_same_after_its_config(kind, arguments):
     assert type(again) is kind
     assert again is not prior
     for one in (again, prior):
-        assert one.get_config() == {"name": "a_prior", "identity": one.identity, **arguments}
+        assert one.get_config() == {
+            "name": "a_prior",
+            "identity": one.identity,
+            "copied_from": one.copied_from,
+            **arguments,
+        }
     assert again.identity != prior.identity
     weights = keras.ops.convert_to_tensor(WEIGHTS)
     np.testing.assert_array_equal(numpy(again.log_prob(weights)), numpy(prior.log_prob(weights)))

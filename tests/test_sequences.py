@@ -142,7 +142,7 @@ def test_a_saved_rnn_is_the_same_and_so_is_a_clone(tmp_path):
     model = compiled(rnn())
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    clone = keras.models.clone_model(model)
+    clone = bnn.clone_model(model)
     clone.set_weights(model.get_weights())
     for copied in (loaded, clone):
         np.testing.assert_allclose(draws_of(copied), draws_of(model), rtol=1e-5)
@@ -153,7 +153,8 @@ def test_a_saved_rnn_is_the_same_and_so_is_a_clone(tmp_path):
 def test_a_learned_prior_is_shared_by_both_directions_and_the_rest():
     prior = bnn.priors.ScaleMixture(1.0, 0.1, 0.5, trainable=True)
     cell = LastInput(bnn.layers.DenseFlipout(UNITS, prior=prior))
-    both = keras.layers.Bidirectional(rnn(cell))
+    with bnn.priors.kept_shared(prior):
+        both = keras.layers.Bidirectional(rnn(cell))
     model = keras.Sequential(
         [keras.Input((TIME, FEATURES)), both, keras.layers.Flatten(), bnn.layers.DenseFlipout(1, prior=prior)]
     )

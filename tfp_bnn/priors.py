@@ -64,16 +64,17 @@ class Prior(keras.layers.Layer, abc.ABC):
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes, and which prior it is."""
-        return {"name": self.name, "identity": self.identity}
+        return {"name": self.name, "identity": self.identity, "copied_from": self.copied_from}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Prior":
         """Makes the prior that `get_config` describes; within `kept_shared`, one for all configs of one prior."""
-        arguments = {name: value for name, value in config.items() if name != "identity"}
+        arguments = {name: value for name, value in config.items() if name not in ("identity", "copied_from")}
 
         def make() -> "Prior":
             prior = cls(**arguments)
-            prior.copied_from = config.get("identity")
+            # Of a copy of a copy too, the first of all.
+            prior.copied_from = config.get("copied_from") or config.get("identity")
             return prior
 
         return _prior_sharing.copy_of(config, make)
