@@ -2,6 +2,7 @@
 
 import abc
 import math
+import random
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
@@ -70,9 +71,11 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         if kl_weight is not None:
             _check_kl_weight(kl_weight)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        # As Keras draws it, which would not tell.
+        drawn = random.randint(1, 10**9) if seed is None else seed
+        self.seed_generator = keras.random.SeedGenerator(drawn)
         # For estimators whose noise should differ from layer to layer in more than its numbers.
-        self._index = int(self.seed_generator.get_config()["seed"] or 0)
+        self._index = int(drawn)
         self.random_weights: dict[str, tuple[PosteriorVariables, Prior]] = {}
         self._configured_kl_weight = kl_weight
         self._kl_weight = _keras.UnsavedVariable(kl_weight or 0.0, "kl_weight", widened(self.variable_dtype))
