@@ -110,21 +110,26 @@ def check_moments(case: Case, xla: bool = False) -> None:
 
 
 def check_noise_within_a_batch(case: Case) -> None:
-    """Two equal examples of a batch have equal noise where the batch shares one draw, opposite noise in opposite halves
-    of it, else uncorrelated noise.
+    """Two equal examples of a batch have equal noise where the batch shares one draw, else uncorrelated noise; but
+    antithetic noise sums up to 0 over the batch, its fillings included, if all examples are equal.
     """
     outputs, mean = draw_outputs(case, False), mean_outputs(case)
     first, second = outputs[:, -2] - mean[-2], outputs[:, -1] - mean[-1]
     equal = np.allclose(first, second, rtol=1e-4, atol=1e-4)
     if case.estimator == "reparameterization":
         assert equal, "the examples of a batch have noise of their own"
-    elif case.estimator == "antithetic":
-        # Two draws one behind the other are not opposite as one is.
-        opposite = not case.linear or np.allclose(first, -second, rtol=1e-4, atol=1e-4)
-        assert equal or opposite, "the noise of two examples is neither equal nor opposite"
-    elif case.estimator is not None or not equal:
-        scale = outputs[:, -1].std(axis=0) ** 2
-        assert_mean(first * second / scale, 0.0, "correlation of the noise of two examples")
+    elif case.linear and (case.estimator is not None or not equal):
+        filled = len(mean) + len(mean) % 2
+        expected = -1 / (filled - 1) if case.estimator == "antithetic" else 0.0
+        # The biases are flipped for each example.
+        share = 1 - _variance_of_bias(case) / outputs[:, -1].var(axis=0)
+        products = first * second / outputs[:, -1].var(axis=0)
+        assert_mean(products, expected * share, "correlation of the noise of two examples")
+
+
+def _variance_of_bias(case: Case) -> np.ndarray | float:
+    layer, inputs = case.make(), np.zeros_like(case.inputs())
+    return numpy(closed_form_moments(layer, inputs)[1])[-1]
 
 
 def check_noise_within_an_example(case: Case) -> None:
