@@ -6,19 +6,12 @@ import pytest
 from scipy import stats
 
 import tfp_bnn as bnn
-from tests.scripts.script_runs import SCRIPTS
+from scripts.learning import earlier_posterior
 
 SHAPE = (3, 2)
 
 
-@pytest.fixture(autouse=True)
-def _import_scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-
-
 def make_layer(scale=0.7):
-    from learning import earlier_posterior
-
     prior = earlier_posterior.EarlierPosterior(SHAPE, scale)
     layer = bnn.layers.DenseReparameterization(SHAPE[1], prior=prior, kl_weight=1.0)
     layer.build((None, SHAPE[0]))
@@ -51,8 +44,6 @@ def test_the_divergence_from_it_is_that_of_independent_normals():
 
 
 def test_the_prior_is_the_posterior_of_so_many_looks_ago():
-    from learning import earlier_posterior
-
     layer, prior = make_layer(scale=0.7)
     heirs = earlier_posterior.Heirs([layer], distance=2)
     for look in range(4):
@@ -68,8 +59,6 @@ def test_the_prior_is_the_posterior_of_so_many_looks_ago():
 
 
 def test_half_the_data_after_the_other_half_gives_the_posterior_of_all_of_them():
-    from learning import earlier_posterior
-
     rng = np.random.default_rng(0)
     x, noise = rng.normal(size=(200, 1)).astype("float32"), 0.5
     y = (1.5 * x + noise * rng.normal(size=x.shape)).astype("float32")

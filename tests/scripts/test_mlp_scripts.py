@@ -10,7 +10,11 @@ import pandas as pd
 import pytest
 
 import tfp_bnn as bnn
-from tests.scripts.script_runs import SCRIPTS, run, with_quick_networks
+from scripts import bandit, prune, results, small_data, train_mlp
+from scripts.common import kept_results, reporting
+from scripts.learning import mushroom_agents as agents
+from scripts.learning.several_draws import RepeatedBatches, schedule_of_minibatches
+from tests.scripts.script_runs import run, with_quick_networks
 from tests.support.on_backends import on_jax_alone
 
 BRIEF = ("--dataset", "mnist_sample", "--units", 20, "--num-validation", 32)
@@ -84,10 +88,7 @@ def test_pruning_writes_a_row_for_each_sparsity_and_network(bayesian, plain, tmp
 
 
 @pytest.mark.parametrize(("by_layer", "gone"), [(False, [4, 0]), (True, [2, 2])])
-def test_a_plain_network_loses_the_least_weights_of_its_kernels(by_layer, gone, monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import prune
-
+def test_a_plain_network_loses_the_least_weights_of_its_kernels(by_layer, gone):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.layers.Dense(2)])
     kernels = [np.array([[1.0, -2.0], [3.0, -4.0]]), np.array([[5.0, -6.0], [7.0, -8.0]])]
     model.set_weights([kernels[0], np.full(2, 0.1), kernels[1], np.full(2, 0.1)])
@@ -117,10 +118,6 @@ def test_the_papers_regression_is_unsure_beyond_its_data(tmp_path):
     ],
 )
 def test_bad_arguments_are_one_line_before_any_work(arguments, message, monkeypatch, capsys, tmp_path):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import train_mlp
-    from common import reporting
-
     monkeypatch.setattr("sys.argv", ["train_mlp.py", "--output-dir", str(tmp_path / "new"), *map(str, arguments)])
     with pytest.raises(reporting.ScriptError, match=message):
         train_mlp.check_arguments(train_mlp.parse_arguments())
@@ -129,9 +126,6 @@ def test_bad_arguments_are_one_line_before_any_work(arguments, message, monkeypa
 
 @pytest.mark.parametrize(("method", "optimizer"), [("bayes", "adam"), ("sgd", "sgd"), ("dropout", "adam")])
 def test_a_method_has_its_optimizer_unless_another_is_asked_for(method, optimizer, monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import train_mlp
-
     for asked, expected in (((), optimizer), (("--optimizer", "adam"), "adam")):
         monkeypatch.setattr("sys.argv", ["train_mlp.py", "--method", method, *asked])
         assert train_mlp.parse_arguments().optimizer == expected
@@ -139,9 +133,6 @@ def test_a_method_has_its_optimizer_unless_another_is_asked_for(method, optimize
 
 @pytest.mark.parametrize("draws", [1, 3])
 def test_the_learning_rate_falls_over_the_whole_training_however_many_draws_a_step(draws, monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import train_mlp
-
     words = f"--lr-schedule cosine --learning-rate 0.1 --train-draws {draws}"
     monkeypatch.setattr("sys.argv", ["train_mlp.py", *words.split()])
     optimizer = train_mlp.make_optimizer(train_mlp.parse_arguments(), steps=10)
@@ -156,10 +147,7 @@ def test_the_learning_rate_falls_over_the_whole_training_however_many_draws_a_st
     assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-8)
 
 
-def test_results_of_other_arguments_are_not_taken_for_those_asked_for(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    from common import kept_results, reporting
-
+def test_results_of_other_arguments_are_not_taken_for_those_asked_for(tmp_path):
     args = argparse.Namespace(steps=3, rates=(0.1, 0.2), seeds=(0,), output_dir=tmp_path, data_dir=None)
     wanted = kept_results.settings(args, but={"seeds"})
     assert wanted == {"steps": 3, "rates": [0.1, 0.2]}
@@ -176,10 +164,7 @@ def test_results_of_other_arguments_are_not_taken_for_those_asked_for(tmp_path, 
         kept_results.read_or_make(path, {**wanted, "steps": 4}, make)
 
 
-def test_a_minibatch_is_repeated_and_each_example_seen_as_often(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    from learning.several_draws import RepeatedBatches, schedule_of_minibatches
-
+def test_a_minibatch_is_repeated_and_each_example_seen_as_often():
     x = np.arange(10)
     batches = RepeatedBatches(x[:, np.newaxis], x, batch_size=4, draws=3, seed=0)
     assert len(batches) == 9
@@ -224,20 +209,12 @@ def test_the_bandit_learns_which_mushrooms_to_eat(tmp_path):
     ],
 )
 def test_a_wrong_argument_of_the_bandit_is_one_line_before_any_play(arguments, message, monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import bandit
-    from common import reporting
-
     monkeypatch.setattr("sys.argv", ["bandit.py", *map(str, arguments)])
     with pytest.raises(reporting.ScriptError, match=message):
         bandit.check_arguments(bandit.parse_arguments())
 
 
 def test_an_agent_whose_training_diverged_does_not_go_on_passing(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import bandit
-    from common import reporting
-
     monkeypatch.setattr("sys.argv", ["bandit.py", "--units", "4"])
     player = bandit.Player(bandit.AGENTS["greedy"], bandit.parse_arguments(), np.eye(2, dtype="float32"), seed=0)
     player._network.layers[-1].bias.assign([np.nan])
@@ -245,10 +222,7 @@ def test_an_agent_whose_training_diverged_does_not_go_on_passing(monkeypatch):
         player.act(0)
 
 
-def test_both_heads_expect_the_mean_reward(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    from learning import mushroom_agents as agents
-
+def test_both_heads_expect_the_mean_reward():
     learned = [agents.PROBABILITIES.target(reward) for reward in (-35.0, 0.0, 5.0)]
     assert learned == [0, 1, 2]
     # A poisonous mushroom: -35 or 5 with equal chances; then one passed.
@@ -258,9 +232,6 @@ def test_both_heads_expect_the_mean_reward(monkeypatch):
 
 
 def test_an_agent_inherits_its_posterior_and_trains_as_often_as_it_is_told(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import bandit
-
     words = "--units 4 --updates 3 --later-updates 2 --batch-size 5 --buffer 512 --prior-from 1024 --first-kl 0.5"
     monkeypatch.setattr("sys.argv", ["bandit.py", *words.split()])
     player = bandit.Player(bandit.AGENTS["bayes"], bandit.parse_arguments(), np.eye(2, dtype="float32"), seed=0)
@@ -284,9 +255,6 @@ def test_an_agent_inherits_its_posterior_and_trains_as_often_as_it_is_told(monke
 
 
 def test_a_greedy_agent_acts_at_random_as_often_as_it_says(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import bandit
-
     monkeypatch.setattr("sys.argv", ["bandit.py", "--units", "4"])
     player = bandit.Player(bandit.AGENTS["greedy-5%"], bandit.parse_arguments(), np.eye(2, dtype="float32"), seed=0)
     eats = bnn.Predictive(np.array([[[0.0], [1.0]]]), bnn.likelihoods.Normal(scale=1.0))
@@ -298,9 +266,6 @@ def test_a_greedy_agent_acts_at_random_as_often_as_it_says(tmp_path, monkeypatch
 
 @on_jax_alone
 def test_few_images_are_as_many_of_each_class_and_figures_are_written(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import small_data
-
     with_quick_networks(monkeypatch)
     labels = np.random.default_rng(0).integers(10, size=3000)
     chosen = small_data.balanced(labels, 105, seed=1)
@@ -316,10 +281,6 @@ def test_few_images_are_as_many_of_each_class_and_figures_are_written(tmp_path, 
 
 
 def test_only_what_is_asked_for_and_has_no_result_is_run(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import results
-    from common import reporting
-
     ran = []
     monkeypatch.setattr(results.Experiment, "run", lambda self, resume: ran.append(self.name))
     monkeypatch.setattr(results.Experiment, "keep", lambda self, directory: None)
@@ -341,10 +302,7 @@ def test_only_what_is_asked_for_and_has_no_result_is_run(monkeypatch, tmp_path):
             results.main()
 
 
-def test_every_committed_result_is_in_the_page(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import results
-
+def test_every_committed_result_is_in_the_page():
     page = results.PAGE.read_text()
     assert results.fill(page) == page
     for path in results.RESULTS.glob("*/*.json"):

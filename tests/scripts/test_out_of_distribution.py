@@ -3,10 +3,15 @@
 import json
 import sys
 
+import keras
 import numpy as np
 import pytest
 
-from tests.scripts.script_runs import SCRIPTS, with_quick_networks
+from scripts import out_of_distribution
+from scripts.data import unfamiliar_images
+from scripts.learning import classifiers
+from scripts.learning.classifiers import CLASSIFIERS, Recipe
+from tests.scripts.script_runs import with_quick_networks
 from tests.support.on_backends import on_jax_alone
 
 NETWORKS = ("Bayes by Backprop", "plain", "MC dropout", "ensemble of 5")
@@ -15,9 +20,6 @@ BRIEF = ("--dataset", "mnist_sample", "--epochs", 2, "--num-unfamiliar", 20, "--
 
 def compare(patch, directory, *arguments):
     """Runs the script in this process, with quick networks."""
-    patch.syspath_prepend(str(SCRIPTS))
-    import out_of_distribution
-
     with_quick_networks(patch)
     patch.setattr(
         sys, "argv", ["out_of_distribution.py", *map(str, (*BRIEF, *arguments)), "--output-dir", str(directory)]
@@ -68,20 +70,14 @@ def test_trained_networks_are_not_trained_again(compared, monkeypatch):
 
 
 @pytest.mark.parametrize(("estimator", "bayesian"), [("reparameterization", 400), ("flipout", 200)])
-def test_all_networks_cost_as_much_as_the_plain_one(estimator, bayesian, monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    from learning.classifiers import CLASSIFIERS, Recipe
-
+def test_all_networks_cost_as_much_as_the_plain_one(estimator, bayesian):
     recipe = Recipe(44, 128, 0.001, estimator, "relu", None, 0.3, 0.01, 0)
     steps = {name: classifier.steps(recipe, steps_per_epoch=10) for name, classifier in CLASSIFIERS.items()}
     # 440 / 1.1, and 440 / 2.2.
     assert steps == {"Bayes by Backprop": bayesian, "plain": 440, "MC dropout": 440, "ensemble of 5": 88}
 
 
-def test_changed_images_are_what_their_names_say(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    from data import unfamiliar_images
-
+def test_changed_images_are_what_their_names_say():
     images = np.random.default_rng(0).random((3, 9, 9, 1))
     turned = unfamiliar_images.rotated(images, 90)
     np.testing.assert_allclose(turned, np.rot90(images, axes=(1, 2)), atol=1e-12)
@@ -94,11 +90,7 @@ def test_changed_images_are_what_their_names_say(monkeypatch):
     assert (blurred.sum(axis=0) * at**2).sum() == pytest.approx(4, rel=0.02)  # the variance, in square pixels
 
 
-def test_monte_carlo_dropout_drops_in_predictions_too(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import keras
-    from learning import classifiers
-
+def test_monte_carlo_dropout_drops_in_predictions_too():
     model = keras.Sequential([keras.Input((1000,)), classifiers.MonteCarloDropout(0.5)])
     outputs = model.predict(np.ones((1, 1000)), verbose=0)
     assert set(np.unique(outputs)) == {0.0, 2.0}

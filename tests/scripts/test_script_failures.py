@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import tfp_bnn as bnn
-from tests.scripts.script_runs import SCRIPTS, TRAIN, TRAIN_SMALL_NETWORK, command, run
+from scripts.common import reporting
+from tests.scripts.script_runs import TRAIN, TRAIN_SMALL_NETWORK, command, run
 from tests.support.on_backends import on_tensorflow_alone
 
 STEPS_PER_EPOCH = 31  # of `TRAIN`
@@ -117,9 +118,7 @@ def test_a_diverged_training_gets_one_clear_error_and_leaves_the_last_model(kill
     assert all(np.isfinite(weights).all() for weights in model.get_weights())
 
 
-def test_weights_that_diverged_do_not_replace_a_good_model(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    reporting = importlib.import_module("common.reporting")
+def test_weights_that_diverged_do_not_replace_a_good_model(tmp_path):
     model = keras.Sequential([keras.Input((2,)), bnn.layers.DenseFlipout(1)])
     reporting.save_model(model, tmp_path)
     before = contents(tmp_path)
@@ -151,10 +150,9 @@ def run_here(monkeypatch):
     """Returns the function that runs a script in this process, for what it refuses before it begins."""
 
     def run_script(script, *arguments):
-        monkeypatch.syspath_prepend(SCRIPTS)
         monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
-            importlib.import_module("common.reporting").exit_on_error(importlib.import_module(script).main)
+            reporting.exit_on_error(importlib.import_module(f"scripts.{script}").main)
         return stop.value.code
 
     return run_script

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from scripts import train_lenet5
+from scripts.common import reporting
 from tests.scripts.script_runs import SCRIPTS, TRAIN, TRAIN_SMALL_NETWORK, run
 from tests.support.on_backends import TENSORFLOW, on_tensorflow_alone
 
@@ -49,11 +51,14 @@ def test_training_leaves_a_model_figures_and_pictures(trained):
     assert lines == ["31/31", "9/31"]
 
 
+@pytest.mark.parametrize("as_run", ["scripts/uci.py", str(SCRIPTS / "uci.py")], ids=["path", "module"])
+def test_a_result_names_the_command_that_made_it(as_run, monkeypatch):
+    monkeypatch.setattr("sys.argv", [as_run, "--steps", "3"])
+    assert reporting.command().removeprefix("KERAS_BACKEND=jax ") == "python scripts/uci.py --steps 3"
+
+
 @pytest.mark.parametrize(("arguments", "steps"), [((), 100), (("--epochs", "2"), 2 * 8), (("--epochs", "99"), 100)])
 def test_the_learning_rate_falls_to_0_where_the_training_ends(arguments, steps, monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import train_lenet5
-
     line = ["train_lenet5.py", "--max-steps", "100", "--lr-schedule", "cosine", "--learning-rate", "0.01", *arguments]
     monkeypatch.setattr("sys.argv", line)
     args = train_lenet5.parse_arguments()

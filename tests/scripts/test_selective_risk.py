@@ -6,21 +6,13 @@ import numpy as np
 import pytest
 
 import tfp_bnn as bnn
-from tests.scripts.script_runs import SCRIPTS
+from scripts import selective_risk
 from tests.support.on_backends import on_tensorflow_alone
 
 pytestmark = on_tensorflow_alone
 
 
-@pytest.fixture
-def selective_risk(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    import selective_risk
-
-    return selective_risk
-
-
-def test_a_half_without_a_cutoff_answers_nothing(selective_risk):
+def test_a_half_without_a_cutoff_answers_nothing():
     predictive = bnn.Predictive(np.zeros((3, 100, 2)), bnn.likelihoods.Categorical())
     labels = np.tile([0, 1], 50)  # half of them wrong
     found = selective_risk.resplit(predictive, labels, argparse.Namespace(risk=0.01, confidence=0.95), 0)
@@ -28,7 +20,7 @@ def test_a_half_without_a_cutoff_answers_nothing(selective_risk):
     assert found["coverage"] == found["risk"] == 0
 
 
-def test_one_half_chooses_and_the_other_judges(selective_risk):
+def test_one_half_chooses_and_the_other_judges():
     size, seed = 4000, 3
     rng = np.random.default_rng(0)
     margins = rng.exponential(4, size)

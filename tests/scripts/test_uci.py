@@ -10,18 +10,14 @@ import pytest
 from scipy import stats
 
 import tfp_bnn as bnn
-from tests.scripts.script_runs import SCRIPTS
+from scripts import uci
+from scripts.common import reporting
+from scripts.data import uci_data
+from scripts.learning import uci_learning
 
 BRIEF = ("--sets", "yacht", "--splits", 0, 1, "--steps", 400, "--units", 20, "--num-draws", 20, "--learning-rate", 0.02)
 BRIEF += ("--dropout-rates", 0.05, "--likelihoods", "normal")
 NOISE_STDDEV = 0.5
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _import_scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        yield
 
 
 def write_data(directory, seed=0):
@@ -38,8 +34,6 @@ def write_data(directory, seed=0):
 
 def run(*arguments):
     """Runs the script in this process: importing takes longer than all the rest."""
-    import uci
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["uci.py", *map(str, arguments)])
         uci.main()
@@ -102,8 +96,6 @@ def test_a_resumed_run_trains_what_is_missing_as_the_first_one_did_and_nothing_e
 
 
 def test_figures_of_other_arguments_are_not_mixed_in(finished):
-    from common import reporting
-
     directory, _ = finished
     arguments = ("--data-dir", directory, *BRIEF, "--output-dir", directory / "out", "--batch-size", 7)
     with pytest.raises(reporting.ScriptError, match=r"other arguments.*Received: batch_size=7"):
@@ -121,17 +113,12 @@ def test_figures_of_other_arguments_are_not_mixed_in(finished):
     ],
 )
 def test_missing_data_and_bad_arguments_are_one_line_before_any_work(arguments, message, tmp_path):
-    from common import reporting
-
     with pytest.raises(reporting.ScriptError, match=re.escape(message)):
         run(*arguments, "--output-dir", tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
 def test_a_file_without_the_arrays_is_one_clear_error(tmp_path):
-    from common import reporting
-    from data import uci_data
-
     (tmp_path / "uci").mkdir()
     np.savez(tmp_path / "uci" / "wine.npz", x=np.zeros((3, 2)))
     with pytest.raises(reporting.ScriptError, match=r"must hold the arrays x, y, train, test\. Received: .*y"):
@@ -139,8 +126,6 @@ def test_a_file_without_the_arrays_is_one_clear_error(tmp_path):
 
 
 def test_training_rows_alone_standardise_and_validation_rows_are_none_of_the_test(tmp_path):
-    from data import uci_data
-
     arrays = write_data(tmp_path)
     data = uci_data.load("yacht", str(tmp_path))
     split = data.split(3)
@@ -161,9 +146,6 @@ def test_training_rows_alone_standardise_and_validation_rows_are_none_of_the_tes
 
 
 def test_a_set_takes_the_likelihood_and_the_dropout_rate_that_are_best_on_validation_rows(tmp_path, monkeypatch):
-    import uci
-    from data import uci_data
-
     write_data(tmp_path)
     data, tried = uci_data.load("yacht", str(tmp_path)), []
 
@@ -184,9 +166,6 @@ def test_a_set_takes_the_likelihood_and_the_dropout_rate_that_are_best_on_valida
 
 
 def test_dropout_drops_other_units_in_each_draw_and_row(tmp_path, monkeypatch):
-    import uci
-    from data import uci_data
-
     write_data(tmp_path)
     split = uci_data.load("yacht", str(tmp_path)).split(0)
     monkeypatch.setattr("sys.argv", ["uci.py", "--steps", "50", "--num-draws", "10"])
@@ -198,8 +177,6 @@ def test_dropout_drops_other_units_in_each_draw_and_row(tmp_path, monkeypatch):
 
 
 def test_figures_of_a_known_mixture_are_those_of_its_formulas():
-    from learning import uci_learning
-
     rng = np.random.default_rng(0)
     loc, scale = rng.normal(size=(7, 5, 1)), rng.uniform(0.3, 2, size=(7, 5, 1))
     y, stddev = rng.normal(size=(5, 1)), 3.0
@@ -218,8 +195,6 @@ def test_figures_of_a_known_mixture_are_those_of_its_formulas():
 
 
 def test_noise_that_may_not_vary_yet_is_the_same_everywhere():
-    from learning import uci_learning
-
     layer = uci_learning.VaryingNoise()
     outputs = np.array([[1.0, 2.0], [3.0, 5.0]], "float32")
     np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(outputs)), [[1, 0], [3, 0]])
@@ -229,8 +204,6 @@ def test_noise_that_may_not_vary_yet_is_the_same_everywhere():
 
 
 def test_one_method_alone_can_be_drawn():
-    import uci
-
     rows = [{"set": "wine", "method": "bayes", "log_likelihood": -1.0 - k, "coverage": 0.9} for k in range(3)]
     panel, coverage, *_ = uci.draw(pd.DataFrame(rows)).axes
     assert panel.get_title() == "wine"
@@ -240,9 +213,6 @@ def test_one_method_alone_can_be_drawn():
 
 
 def test_a_choice_whose_training_diverged_is_not_taken(tmp_path, monkeypatch):
-    import uci
-    from data import uci_data
-
     write_data(tmp_path)
     data, found = uci_data.load("yacht", str(tmp_path)), iter([np.nan, -1.0, -1.0, -2.0, -2.0, -2.0])
     monkeypatch.setattr(uci, "measure_log_likelihood", lambda *arguments: next(found))
@@ -251,8 +221,6 @@ def test_a_choice_whose_training_diverged_is_not_taken(tmp_path, monkeypatch):
 
 
 def test_that_every_training_diverged_is_said(tmp_path):
-    from common import reporting
-
     write_data(tmp_path)
     brief = [word if word != 0.02 else 1e30 for word in BRIEF]
     with pytest.raises(reporting.ScriptError, match="Every training diverged"):
