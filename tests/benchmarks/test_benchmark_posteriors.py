@@ -1,27 +1,17 @@
 """The posteriors that are compared with Bayes by Backprop, where the right answer is known."""
 
-import importlib
-from pathlib import Path
-
 import numpy as np
 from scipy import stats
 
 from tests.support.on_backends import on_jax_alone
 
+# The modules are imported in the tests: they bring JAX, which the tests on TensorFlow do without.
 pytestmark = on_jax_alone
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
+def test_laplace_has_the_inverse_of_the_curvature_as_covariance_and_the_prior_of_most_evidence():
+    from benchmarks.richer_posteriors import laplace
 
-def import_posterior(name, monkeypatch):
-    """Returns a module of benchmarks that learns what scripts/uci.py learns."""
-    for directory in (BENCHMARKS, BENCHMARKS.parent / "scripts"):
-        monkeypatch.syspath_prepend(str(directory))
-    return importlib.import_module(name)
-
-
-def test_laplace_has_the_inverse_of_the_curvature_as_covariance_and_the_prior_of_most_evidence(monkeypatch):
-    laplace = import_posterior("laplace", monkeypatch)
     rng = np.random.default_rng(0)
     rows, weights = rng.normal(size=(7, 5)) * [3, 1, 1, 0.1, 0], rng.normal(size=5)
     axes, stddevs = laplace.posterior_of(rows, weights)
@@ -36,8 +26,9 @@ def test_laplace_has_the_inverse_of_the_curvature_as_covariance_and_the_prior_of
     np.testing.assert_allclose(axes * stddevs**2 @ axes.T, covariance, rtol=1e-8, atol=1e-12)
 
 
-def test_the_curvature_of_students_t_is_its_fisher_information(monkeypatch):
-    laplace = import_posterior("laplace", monkeypatch)
+def test_the_curvature_of_students_t_is_its_fisher_information():
+    from benchmarks.richer_posteriors import laplace
+
     output, df = np.array([0.3, 0.8]), 4.0
     rows = laplace.weighted_by_fisher(np.eye(2)[None], output[None], df)
 
@@ -57,10 +48,11 @@ def test_the_curvature_of_students_t_is_its_fisher_information(monkeypatch):
         assert abs(products.mean() - (rows.T @ rows)[i, j]) < 5 * products.std() / np.sqrt(len(y))
 
 
-def test_natural_gradients_find_a_known_gaussian(monkeypatch):
-    natural = import_posterior("natural_gradient", monkeypatch)
+def test_natural_gradients_find_a_known_gaussian():
     import jax
     import jax.numpy as jnp
+
+    from benchmarks.richer_posteriors import natural_gradient as natural
 
     num_examples, curvature, best = 50.0, jnp.array([0.5, 2.0, 8.0]), jnp.array([1.0, -2.0, 0.5])
     start = natural.State(jnp.zeros(3), jnp.zeros(3), jnp.ones(3), 0, jax.random.key(1))

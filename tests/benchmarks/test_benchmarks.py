@@ -1,6 +1,5 @@
 """The comparison with other libraries: its bookkeeping, and that it runs where no peer is installed."""
 
-import sys
 from importlib import util
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import pytest
 from scipy import stats
 
 import tfp_bnn as bnn
+from benchmarks import compare
+from benchmarks.richer_posteriors.dependent_weights import FullNormal, LowRankNormal
 from tests.support.on_backends import on_tensorflow_alone, over_seeds
 from tfp_bnn._numerics.noise import counted
 
@@ -19,23 +20,22 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RESULTS = {"a": {"seconds": [2.0, 3.0, 8.0]}, "b": {"seconds": [1.0, 1.0, 2.0]}, "c": {"missing": ["c"]}}
 
 
-@pytest.fixture
-def compare(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    spec = util.spec_from_file_location("compare", BENCHMARKS / "compare.py")
-    module = util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "compare", module)
-    spec.loader.exec_module(module)
-    return module
+def test_the_page_of_commands_has_a_line_for_each_file_that_is_run():
+    lines = (BENCHMARKS / "README.md").read_text().splitlines()
+    named = [line.split("`")[1] for line in lines if line.startswith("| `")]
+    commands = sorted(path for path in BENCHMARKS.glob("*.py") if path.stem != "__init__")
+    assert named == [path.name for path in commands]
+    for path in commands:
+        assert 'if __name__ == "__main__":\n' in path.read_text()
 
 
-def test_ratios_are_those_of_each_round_to_the_fastest_that_is_there(compare):
+def test_ratios_are_those_of_each_round_to_the_fastest_that_is_there():
     assert compare.ratio(RESULTS, "a", ["b", "c"]) == (3.0, 2.0, 4.0)
     assert compare.ratio(RESULTS, "b", ["a", "b"]) == (1.0, 1.0, 1.0)
     assert compare.ratio(RESULTS, "a", ["c"]) is None
 
 
-def test_an_aim_is_met_or_missed_by_the_better_backend(compare):
+def test_an_aim_is_met_or_missed_by_the_better_backend():
     def results(jax):
         seconds = {compare.OURS: 4.0, compare.OURS_JAX: jax, compare.BLITZ: 5.0}
         return {compare.WIDE.name: {label: {"seconds": [value]} for label, value in seconds.items()}}
@@ -45,7 +45,7 @@ def test_an_aim_is_met_or_missed_by_the_better_backend(compare):
         assert (first["against"], first["ratio"], first["met"]) == ("BLiTZ", jax / 5, met)
 
 
-def test_a_missing_peer_is_a_line_of_the_table(compare):
+def test_a_missing_peer_is_a_line_of_the_table():
     work = compare.Work("tiny", "train mlp-8x1 --units 4 --batch 8", (compare.OURS, compare.BLITZ))
     measured = compare.measure(work, rounds=2)
     assert len(measured[compare.OURS]["seconds"]) == 2
@@ -54,7 +54,7 @@ def test_a_missing_peer_is_a_line_of_the_table(compare):
         assert "| tiny | BLiTZ | not installed: blitz-bayesian-pytorch" in compare.table({"tiny": measured})
 
 
-def test_a_contender_that_ends_early_says_why_and_the_others_go_on(compare):
+def test_a_contender_that_ends_early_says_why_and_the_others_go_on():
     work = compare.Work("tiny", "train mlp-8x1 --units 4 --batch none", (compare.OURS,))
     measured = compare.measure(work, rounds=1)
     assert "invalid int value: 'none'" in measured[compare.OURS]["failed"]
@@ -62,12 +62,9 @@ def test_a_contender_that_ends_early_says_why_and_the_others_go_on(compare):
 
 
 @pytest.mark.parametrize("kind", ["low rank", "full"])
-def test_dependent_weights_have_the_density_and_the_covariance_of_their_factors(kind, monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import structured_posteriors as structured
-
+def test_dependent_weights_have_the_density_and_the_covariance_of_their_factors(kind):
     keras.utils.set_random_seed(0)
-    recipe = structured.LowRankNormal(2, 0.3) if kind == "low rank" else structured.FullNormal(0.3)
+    recipe = LowRankNormal(2, 0.3) if kind == "low rank" else FullNormal(0.3)
     layer = bnn.layers.DenseReparameterization(2, use_bias=False, posterior=recipe, kl_weight=1.0)
     layer.build((None, 3))
     for variable in layer.trainable_variables:

@@ -1,31 +1,27 @@
 """One contender at one work, in a process of its own: says it is ready, then does turns when it is told to.
 
 It reads a line for each turn and answers with a line of JSON: seconds of a step or a prediction, and memory.
+`compare.py` starts it; it needs the contender's library and NumPy, and no other.
 """
 
 import argparse
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
-import contenders
-import networks
 import numpy as np
 
+from benchmarks.common.memory import peak_mebibytes, resident_mebibytes
+from benchmarks.contenders import networks
+from benchmarks.contenders.keras_contenders import DeterministicKeras, Tfp, TfpBnn
+from benchmarks.contenders.torch_contenders import BayesianTorch, Blitz, DeterministicTorch
 
-def resident_mebibytes() -> float:
-    """Returns the memory that the process holds now."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
-
-
-def peak_mebibytes() -> float:
-    """Returns the most memory that the process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+CONTENDERS = {
+    kind.__name__: kind for kind in (TfpBnn, DeterministicKeras, Tfp, DeterministicTorch, BayesianTorch, Blitz)
+}
 
 
 def make_turn(args: argparse.Namespace) -> Callable[[], float]:
@@ -33,7 +29,7 @@ def make_turn(args: argparse.Namespace) -> Callable[[], float]:
     kind, _, size = args.network.partition("-")
     sizes = [int(part) for part in size.split("x")] if size else []
     network = networks.mlp(*sizes) if kind == "mlp" else getattr(networks, kind.upper())
-    contender = getattr(contenders, args.contender)(network, args.estimator, args.mixture, args.xla)
+    contender = CONTENDERS[args.contender](network, args.estimator, args.mixture, args.xla)
     rng = np.random.default_rng(0)
     num_images = args.images or args.batch * args.units
     x = rng.random((num_images, *network.input_shape), "float32")
@@ -52,7 +48,7 @@ def make_turn(args: argparse.Namespace) -> Callable[[], float]:
 def main() -> None:
     """Prepares, warms up, and answers."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("contender")
+    parser.add_argument("contender", choices=CONTENDERS)
     parser.add_argument("task", choices=["train", "predict", "summarize"])
     parser.add_argument("network", help="lenet5, resnet20, mlp-WIDTHxDEPTH")
     parser.add_argument("--estimator", default="Flipout")
@@ -70,7 +66,7 @@ def main() -> None:
         print(json.dumps(content), file=answers, flush=True)
 
     missing = []
-    for package in getattr(contenders, args.contender).PACKAGES:
+    for package in CONTENDERS[args.contender].PACKAGES:
         try:
             metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -5,11 +5,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from data import uci_data
 from jax.flatten_util import ravel_pytree
-from learning import uci_learning
 
 import tfp_bnn as bnn
+from scripts.data import uci_data
+from scripts.learning import uci_learning
 
 PRIOR_PRECISIONS = np.geomspace(1e-4, 1e4, 81)
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from learning import uci_learning
 
 import tfp_bnn as bnn
+from scripts.learning import uci_learning
 
 LEARNING_RATE = 0.1
 MOMENTUM, HESSIAN_MOMENTUM = 0.9, 0.999
