@@ -131,8 +131,10 @@ def test_a_summary_has_the_table_and_the_decisions_of_the_draws(likelihood):
     num_outputs = 3 if likelihood is CATEGORICAL else 1
     outputs = np.random.default_rng(3).normal(size=(9, 40, num_outputs)).astype("float32")
     averages = bnn.prediction.summary.average_over_draws([outputs[:4], outputs[4:]], likelihood)
-    summary = bnn.prediction.summary.PredictiveSummary(averages, 9, likelihood)
-    predictive = bnn.Predictive(outputs, likelihood)
+    summary, predictive = (
+        bnn.prediction.summary.PredictiveSummary(averages, 9, likelihood),
+        bnn.Predictive(outputs, likelihood),
+    )
     assert list(summary.to_frame().columns) == list(predictive.to_frame().columns)
     np.testing.assert_allclose(summary.to_frame(), predictive.to_frame(), rtol=1e-4, atol=1e-6)
     if isinstance(likelihood, bnn.likelihoods.Normal):
