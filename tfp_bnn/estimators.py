@@ -90,9 +90,7 @@ class Estimator(abc.ABC):
             )
 
     @abc.abstractmethod
-    def linear(
-        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
-    ) -> Estimate:
+    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
         """Returns `op(inputs, w)` for w from the kernel's posterior.
 
         Args:
@@ -133,9 +131,7 @@ class Reparameterization(Estimator):
 
     needs = WeightPosterior
 
-    def linear(
-        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
-    ) -> Estimate:
+    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
         """Returns `op(x, mu + sigma * eps)`."""
         sample = kernel.sample(noise)
         return Estimate(linear(inputs, sample.value), sample)
@@ -171,7 +167,7 @@ class Antithetic(Estimator):
         self.pairs = check_count("pairs", pairs)
 
     def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
-        """Returns `op(x_g, mu +- s_in * sigma * eps * s_out)` for each group g of the batch, each example in its place."""
+        """Returns `op(x_g, mu +- s_in * sigma * eps * s_out)` for each group g, each example in its place."""
         ops = keras.ops
         draw = kernel.perturbation(noise)
         size = ops.shape(inputs)[0]
@@ -221,9 +217,7 @@ class LocalReparameterization(Estimator):
     section 2.2.
     """
 
-    def linear(
-        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
-    ) -> Estimate:
+    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
         """Returns `op(x, mu) + sqrt(op(x^2, sigma^2)) * eps`."""
         ops = keras.ops
         mean = linear(inputs, kernel.mean)
@@ -249,9 +243,7 @@ class Flipout(Estimator):
     Source: Wen et al. 2018, "Flipout: Efficient Pseudo-Independent Weight Perturbations on Mini-Batches", equation 4.
     """
 
-    def linear(
-        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
-    ) -> Estimate:
+    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
         """Returns `op(x, mu) + op(x * s_in, sigma * eps) * s_out`."""
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         draw = kernel.perturbation(noise)
