@@ -8,7 +8,7 @@ import pytest
 import scipy.optimize
 import scipy.special
 import scipy.stats
-from backend import UNCOMPILED, needs_tfp, numpy, on_tensorflow_alone
+from backend import UNCOMPILED, numpy, on_tensorflow_alone
 
 import tfp_bnn as bnn
 from tfp_bnn.likelihoods import CountLikelihood, IndependentLikelihood, Likelihood, LocationScale
@@ -190,7 +190,7 @@ def outputs_of(size, draws=DRAWS, targets=TARGETS):
 
 def root(draws, probability):
     """Returns the quantile of an equal mixture of SciPy distributions."""
-    return scipy.optimize.brentq(lambda y: draws.cdf(y).mean() - probability, -1e3, 1e6, xtol=1e-12)
+    return scipy.optimize.brentq(lambda y: draws.cdf(y).mean() - probability, -100, 1e6, xtol=1e-12)
 
 
 @of_reals
@@ -265,10 +265,9 @@ def test_an_entropy_that_is_defined_is_that_of_scipy_with_the_draws_and_without(
 
 def test_a_distribution_that_is_defined_is_that_of_the_mixture():
     outputs = outputs_of(2)
-    y = np.zeros((N, TARGETS), "float32")
-    predictive = bnn.Predictive(outputs, Gumbel())
-    with needs_tfp():
-        np.testing.assert_allclose(predictive.distribution().log_prob(y), predictive.log_prob(y), rtol=1e-4)
+    y, predictive = np.zeros((N, TARGETS), "float32"), bnn.Predictive(outputs, Gumbel())
+    log_prob = predictive.distribution().log_prob(keras.ops.convert_to_tensor(y))
+    np.testing.assert_allclose(numpy(log_prob), predictive.log_prob(y), rtol=1e-4)
 
 
 def summary_of(outputs, likelihood):
@@ -288,13 +287,13 @@ def model_of(likelihood, num_outputs):
 TRAINED = [(Gumbel(), 2), (Weibull(), 2), (Geometric(), 1), (Exponential(), 1), (Ordinal(), 1)]
 
 
-@pytest.mark.parametrize(("likelihood", "num_outputs"), TRAINED, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(("likelihood", "num_outputs"), TRAINED, ids=[type(each).__name__ for each, _ in TRAINED])
 def test_a_model_learns_predicts_and_is_saved_and_loaded(likelihood, num_outputs, tmp_path):
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(64, 3)).astype("float32"), rng.integers(1, 3, size=64).astype("float32")
+    x, y = rng.normal(scale=0.1, size=(64, 3)).astype("float32"), rng.integers(1, 3, size=64).astype("float32")
     model = model_of(likelihood, num_outputs)
     figures = bnn.callbacks.PredictiveMetrics(x, y, num_draws=3)
-    history = model.fit(x, y, 32, epochs=8, verbose=0, callbacks=[bnn.callbacks.KLWeight(), figures]).history
+    history = model.fit(x, y, 32, epochs=5, verbose=0, callbacks=[bnn.callbacks.KLWeight(), figures]).history
     assert history["val_predictive_nll"][-1] < history["val_predictive_nll"][0]
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -408,7 +407,6 @@ def test_what_has_no_quantiles_is_one_clear_error():
             likelihood.cdf(outputs_of(2), np.zeros((N, TARGETS)))
 
 
-@on_tensorflow_alone
 @pytest.mark.parametrize("likelihood", [Exponential(), Weibull()], ids=lambda value: type(value).__name__)
 def test_without_a_distribution_there_is_none_of_the_mixture(likelihood):
     with pytest.raises(ValueError, match=r"`distribution` is not defined.*Received: likelihood="):
