@@ -6,6 +6,8 @@ machine whose speed drifts slows all alike. What counts are ratios within a roun
 
     python benchmarks/compare.py --json docs/results/speed.json
     python benchmarks/compare.py --quick
+
+It imports Python's own modules alone: what a contender needs is imported in the contender's process.
 """
 
 import argparse
@@ -24,13 +26,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[1]
 PACKAGES = ("keras", "tensorflow", "jax", "tensorflow-probability", "tf-keras", "torch", "bayesian-torch")
 PACKAGES += ("blitz-bayesian-pytorch",)
 
 OURS, OURS_JAX = "tfp_bnn, TensorFlow", "tfp_bnn, JAX"
 PLAIN, PLAIN_JAX, PLAIN_TORCH = "deterministic Keras, TensorFlow", "deterministic Keras, JAX", "deterministic PyTorch"
 TFP, TFP_XLA, TORCH, BLITZ = "tfp.layers", "tfp.layers, XLA", "bayesian-torch", "BLiTZ"
-# Label: class of `contenders`, Keras's backend, more arguments.
+# Label: class of the package `contenders`, Keras's backend, more arguments.
 CONTENDERS: dict[str, tuple[str, str, Sequence[str]]] = {
     OURS: ("TfpBnn", "tensorflow", ()),
     OURS_JAX: ("TfpBnn", "jax", ()),
@@ -56,8 +59,7 @@ class Work:
     def command(self, label: str) -> list[str]:
         """Returns the command of a contender's process."""
         contender, _, more = CONTENDERS[label]
-        worker = str(Path(__file__).with_name("worker.py"))
-        return [sys.executable, worker, contender, *self.arguments.split(), *more]
+        return [sys.executable, "-m", "benchmarks.contenders.worker", contender, *self.arguments.split(), *more]
 
 
 def mlp_work(width: int, estimator: str, units: int) -> Work:
@@ -125,8 +127,9 @@ class Process:
             environment["KERAS_BACKEND"] = CONTENDERS[label][1]
         pipe = subprocess.PIPE
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  A pipe that nobody reads would fill up.
+        # From the checkout, where Python finds the worker, whether the package is installed or a peer alone.
         self._process = subprocess.Popen(
-            work.command(label), stdin=pipe, stdout=pipe, stderr=self._said, text=True, env=environment
+            work.command(label), cwd=ROOT, stdin=pipe, stdout=pipe, stderr=self._said, text=True, env=environment
         )
         self.reason = reason(self._answer())
 
@@ -280,7 +283,7 @@ def main() -> None:
             results[work.name] = measure(work, 2 if args.quick else args.rounds)
             print(table({work.name: results[work.name]}), file=sys.stderr, flush=True)
             if args.json:
-                commands[work.name] = f"python {shlex.join(sys.argv)}"
+                commands[work.name] = shlex.join(["python", "benchmarks/compare.py", *sys.argv[1:]])
                 write(args.json, commands, results)
     print(table(results))
     for aim in aims_met(results):

@@ -12,17 +12,14 @@ import gc
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
-from worker import resident_mebibytes
 
 import tfp_bnn as bnn
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-from common import reporting  # noqa: E402
+from benchmarks.common.memory import resident_mebibytes
+from scripts.common import reporting
+from scripts.common.places import RESULTS, ROOT
 
 KINDS = ("plain", "bayesian")
 NOT_COUNTED = 4
@@ -64,12 +61,12 @@ def main() -> None:
     reporting.set_up_logging()
     figures = {}
     for kind in KINDS:
-        command = [sys.executable, __file__, "--models", str(args.models), "--kind", kind]
-        output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        command = [sys.executable, "-m", "benchmarks.dropped_models", "--models", str(args.models), "--kind", kind]
+        output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
         figures[kind] = round(json.loads(output.splitlines()[-1]), 1)
         reporting.log.info("%s: %.1f MiB a model", kind, figures[kind])
     report = {"mebibytes": figures, **reporting.provenance(args, keras.distribution.list_devices())}
-    reporting.write_json(report, ROOT / "docs" / "results" / "dropped_models.json")
+    reporting.write_json(report, RESULTS / "dropped_models.json")
 
 
 if __name__ == "__main__":

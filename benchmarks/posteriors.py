@@ -8,27 +8,23 @@ splits less their validation rows; the figures are means over splits, of the val
 """
 
 import argparse
-import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from structured_posteriors import FullNormal, LowRankNormal
 from tqdm import auto as tqdm
 
 import tfp_bnn as bnn
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-import uci  # noqa: E402
-from common import reporting  # noqa: E402
-from data import uci_data  # noqa: E402
-from laplace import LaplaceLearner, plain_network  # noqa: E402
-from learning import uci_learning  # noqa: E402
-from natural_gradient import NaturalGradientLearner  # noqa: E402
+from benchmarks.richer_posteriors.dependent_weights import FullNormal, LowRankNormal
+from benchmarks.richer_posteriors.laplace import LaplaceLearner, plain_network
+from benchmarks.richer_posteriors.natural_gradient import NaturalGradientLearner
+from scripts import uci
+from scripts.common import reporting
+from scripts.common.places import RESULTS
+from scripts.data import uci_data
+from scripts.learning import uci_learning
 
 SETS = ("concrete", "energy", "yacht")
 INITIAL_STDDEV = 0.02
@@ -106,7 +102,7 @@ def main() -> None:
         "rows": rows,
         **reporting.provenance(own, keras.distribution.list_devices()),
     }
-    path = ROOT / "docs" / "results" / "posteriors.json"
+    path = RESULTS / "posteriors.json"
     reporting.write_json(report, path)
     print(f"wrote {path}")
 

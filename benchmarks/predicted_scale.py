@@ -13,7 +13,6 @@ Source of the demonstration curve: TensorFlow Probability's tutorial "Probabilis
 
 import argparse
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,12 +24,10 @@ import scipy.special
 from tqdm import auto as tqdm
 
 import tfp_bnn as bnn
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-from common import reporting  # noqa: E402
-from data import uci_data  # noqa: E402
-from learning.learning_loop import compiled_steps  # noqa: E402
+from scripts.common import reporting
+from scripts.common.places import RESULTS
+from scripts.data import uci_data
+from scripts.learning.learning_loop import compiled_steps
 
 UCI_SETS = ("concrete", "yacht", "boston")
 SETS = ("curve, raw", "curve, standardized", *UCI_SETS)
@@ -205,7 +202,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20, help="networks of each link on each set")
     parser.add_argument("--steps", type=int, default=1000, help="training steps of each")
     parser.add_argument("--data-dir", help="directory with uci/NAME.npz; without it TFP_BNN_DATA, else made tables")
-    parser.add_argument("--json", type=Path, default=ROOT / "docs/results/predicted_scale.json", help="the results")
+    parser.add_argument("--json", type=Path, default=RESULTS / "predicted_scale.json", help="the results")
     parser.add_argument("--seed", type=int, default=0, help="the first seed, of data, weights and noise")
     args = parser.parse_args()
     reporting.check_at_least_one(args, "seeds", "steps")

@@ -8,20 +8,15 @@ of the same round.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import numpy as np
 
 import tfp_bnn as bnn
-
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from common import reporting  # noqa: E402
+from scripts.common import reporting
+from scripts.common.places import RESULTS
 
 BATCH_SIZE, STEPS = 128, 20
 
@@ -63,7 +58,7 @@ def main() -> None:
         for estimator, found in ratios.items()
     }
     report = {"costs": costs, **reporting.provenance(args, reporting.log_devices())}
-    path = ROOT / "docs" / "results" / "step_cost" / f"{keras.backend.backend()}.json"
+    path = RESULTS / "step_cost" / f"{keras.backend.backend()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     reporting.write_json(report, path)
     reporting.log.info("%s\nwrote %s", costs, path)

@@ -16,14 +16,14 @@ import keras
 import numpy as np
 import pandas as pd
 import seaborn
-from common import reporting
-from common.kept_results import read_or_make, settings
-from common.reporting import ScriptError, log
-from data import mushrooms
-from learning.mushroom_agents import AGENTS, EAT, LOOK_EVERY, PASS, Agent, Player
 from matplotlib.figure import Figure
 from tqdm import auto as tqdm
 
+from scripts.common import reporting
+from scripts.common.kept_results import read_or_make, settings
+from scripts.common.reporting import ScriptError, log
+from scripts.data import mushrooms
+from scripts.learning.mushroom_agents import AGENTS, EAT, LOOK_EVERY, PASS, Agent, Player
 from tfp_bnn.plots.style import panels, themed
 
 RECORDS = 200  # of the regret, in each game

@@ -17,14 +17,14 @@ import keras
 import numpy as np
 import pandas as pd
 import scipy.special
-from common import reporting
-from common.kept_results import read_or_make, settings
-from common.reporting import log
-from data import unfamiliar_images
-from learning import classifiers
-from learning.classifiers import CLASSIFIERS, Recipe
 
 import tfp_bnn as bnn
+from scripts.common import reporting
+from scripts.common.kept_results import read_or_make, settings
+from scripts.common.reporting import log
+from scripts.data import unfamiliar_images
+from scripts.learning import classifiers
+from scripts.learning.classifiers import CLASSIFIERS, Recipe
 
 ANGLES = np.arange(0, 181, 10)
 Scores = Callable[[bnn.Predictive], np.ndarray]

@@ -7,10 +7,9 @@ uncertainty.json with accuracy, held-out nats, calibration, entropies and the sh
 import argparse
 from pathlib import Path
 
-from common import reporting
-from common.reporting import NUM_PICTURES, log
-
 import tfp_bnn as bnn
+from scripts.common import reporting
+from scripts.common.reporting import NUM_PICTURES, log
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -12,11 +12,11 @@ import keras
 import numpy as np
 import pandas as pd
 import seaborn
-from common import reporting
-from common.reporting import ScriptError, log
 from matplotlib.figure import Figure
 
 import tfp_bnn as bnn
+from scripts.common import reporting
+from scripts.common.reporting import ScriptError, log
 from tfp_bnn.plots.style import panels, themed
 
 SPARSITIES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)

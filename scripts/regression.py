@@ -11,10 +11,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from common import reporting
-from common.reporting import log
 
 import tfp_bnn as bnn
+from scripts.common import reporting
+from scripts.common.reporting import log
 
 NOISE_STDDEV = 1.0
 NUM_POINTS = 32

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from common import reporting
-from common.reporting import log
 
 import tfp_bnn as bnn
+from scripts.common import reporting
+from scripts.common.reporting import log
 
 NOISE_STDDEV = 0.02
 # Of y about the curve: the slope carries the noise of x into y.

@@ -17,12 +17,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import reporting
-from common.reporting import ScriptError, log
-from result_pages import figures
-from result_pages.tables import PRUNED, QUICK_PRESETS, RESULTS, SEEDS, TABLES, WIDTHS
+from scripts.common import reporting
+from scripts.common.places import RESULTS, ROOT
+from scripts.common.reporting import ScriptError, log
+from scripts.result_pages import figures
+from scripts.result_pages.tables import PRUNED, QUICK_PRESETS, SEEDS, TABLES, WIDTHS
 
-ROOT = Path(__file__).parent.parent
 PAGE = RESULTS / "README.md"
 
 LENET5 = {

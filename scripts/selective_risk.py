@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import seaborn
-from common import reporting
-from common.reporting import ScriptError, log
 from matplotlib.figure import Figure
 
 import tfp_bnn as bnn
+from scripts.common import reporting
+from scripts.common.reporting import ScriptError, log
 from tfp_bnn.plots.style import BLUE, RED, panels, themed
 
 

@@ -16,12 +16,12 @@ import keras
 import numpy as np
 import pandas as pd
 import seaborn
-from common import reporting
-from common.kept_results import read_or_make, settings
-from common.reporting import ScriptError, log
 from matplotlib.figure import Figure
 
 import tfp_bnn as bnn
+from scripts.common import reporting
+from scripts.common.kept_results import read_or_make, settings
+from scripts.common.reporting import ScriptError, log
 from tfp_bnn.plots.style import panels, themed
 
 MEASURES = {"error_percent": "Error (%)", "nll": "nll (nats an image)", "ece": "Expected calibration error"}

@@ -12,11 +12,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from common import reporting
-from common.interrupts import fit, read_history, resume
-from common.reporting import NUM_PICTURES, ScriptError, log
 
 import tfp_bnn as bnn
+from scripts.common import reporting
+from scripts.common.interrupts import fit, read_history, resume
+from scripts.common.reporting import NUM_PICTURES, ScriptError, log
 
 RUN_FILES = ("model.keras", "history.csv", "metrics.json", "backup")
 

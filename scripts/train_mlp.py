@@ -13,13 +13,13 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from common import reporting
-from common.interrupts import fit, read_history, resume
-from common.reporting import ScriptError, log
-from learning.mlp_presets import PRESETS
-from learning.several_draws import RepeatedBatches, schedule_of_minibatches
 
 import tfp_bnn as bnn
+from scripts.common import reporting
+from scripts.common.interrupts import fit, read_history, resume
+from scripts.common.reporting import ScriptError, log
+from scripts.learning.mlp_presets import PRESETS
+from scripts.learning.several_draws import RepeatedBatches, schedule_of_minibatches
 
 RUN_FILES = ("model.keras", "history.csv", "metrics.json", "backup")
 

@@ -14,16 +14,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn
-from common import reporting
-from common.kept_results import read_or_make, settings
-from common.reporting import ScriptError, log
-from data import uci_data
-from learning.uci_learning import CALLS, INTERVAL, LIKELIHOODS, NETWORKS, Learner, measure, measure_log_likelihood
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import auto as tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from scripts.common import reporting
+from scripts.common.kept_results import read_or_make, settings
+from scripts.common.reporting import ScriptError, log
+from scripts.data import uci_data
+from scripts.learning.uci_learning import (
+    CALLS,
+    INTERVAL,
+    LIKELIHOODS,
+    NETWORKS,
+    Learner,
+    measure,
+    measure_log_likelihood,
+)
 from tfp_bnn.plots.style import BLUE, DARK, ORANGE, panels, themed
 
 METHODS = {"bayes": "Bayes by Backprop", "dropout": "MC dropout"}

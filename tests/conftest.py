@@ -10,8 +10,9 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import keras
-import layer_contract
 import pytest
+
+from tests.contract import layer_contract
 
 
 def pytest_addoption(parser):

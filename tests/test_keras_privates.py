@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from backend import TENSORFLOW
 
+from tests.support.on_backends import TENSORFLOW
 from tfp_bnn import _keras
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from backend import TENSORFLOW, on_tensorflow_alone
 
 import tfp_bnn as bnn
+from tests.support.on_backends import TENSORFLOW, on_tensorflow_alone
 from tfp_bnn import _backend
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(bnn.__path__, "tfp_bnn."))

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow_probability as tfp
-from backend import TENSORFLOW, needs_tfp
 
+from tests.support.on_backends import TENSORFLOW, needs_tfp
 from tfp_bnn import kl, layers, posteriors, priors
 from tfp_bnn._backend import tfp as tfp_of_backend
 from tfp_bnn._numerics.noise import Noise, counted

@@ -9,8 +9,8 @@ import pytest
 import scipy.special
 import scipy.stats
 import tensorflow_probability as tfp
-from backend import TENSORFLOW
 
+from tests.support.on_backends import TENSORFLOW
 from tfp_bnn import priors
 
 tfd = tfp.distributions

@@ -8,15 +8,20 @@ they differ in how much the noise of one batch cancels out, and in what they cos
 
 import abc
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import keras
 
+from tfp_bnn._checks import check_count
 from tfp_bnn._numerics.noise import Noise
 from tfp_bnn.posteriors import NormalWeights, Posterior, WeightPosterior, WeightSample
 
 Tensor = Any
+
+# Of all copies of a kernel's draw that are made for the groups of a batch, half as many.
+_MOST_WEIGHTS = 2**19
 
 
 class Estimate(NamedTuple):
@@ -85,9 +90,7 @@ class Estimator(abc.ABC):
             )
 
     @abc.abstractmethod
-    def linear(
-        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
-    ) -> Estimate:
+    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
         """Returns `op(inputs, w)` for w from the kernel's posterior.
 
         Args:
@@ -95,18 +98,16 @@ class Estimator(abc.ABC):
             inputs: of the operation, [batch, ...].
             kernel: the kernel's posterior with today's values.
             noise: where random numbers come from.
-            index: a number that differs from one kernel of a network to the next, as far as layers can know.
         """
 
     @abc.abstractmethod
-    def bias(self, bias: NormalWeights, noise: Noise, shape: Sequence[Any], index: int = 0) -> Estimate:
+    def bias(self, bias: NormalWeights, noise: Noise, shape: Sequence[Any]) -> Estimate:
         """Returns a draw of the bias, broadcastable to the outputs.
 
         Args:
             bias: the bias's posterior with today's values.
             noise: where random numbers come from.
             shape: one number for each example and bias, [batch, ...]; it broadcasts to the outputs.
-            index: that of the layer's last kernel.
         """
 
     def get_config(self) -> dict[str, Any]:
@@ -119,6 +120,7 @@ class Estimator(abc.ABC):
         return cls(**config)
 
 
+@keras.saving.register_keras_serializable("tfp_bnn.estimators")
 class Reparameterization(Estimator):
     """One draw of the weights for the whole batch: `op(x, mu + sigma * eps)`.
 
@@ -129,51 +131,82 @@ class Reparameterization(Estimator):
 
     needs = WeightPosterior
 
-    def linear(
-        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
-    ) -> Estimate:
+    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
         """Returns `op(x, mu + sigma * eps)`."""
         sample = kernel.sample(noise)
         return Estimate(linear(inputs, sample.value), sample)
 
-    def bias(self, bias: NormalWeights, noise: Noise, shape: Sequence[Any], index: int = 0) -> Estimate:
+    def bias(self, bias: NormalWeights, noise: Noise, shape: Sequence[Any]) -> Estimate:
         """Returns `mu + sigma * eps`."""
         sample = bias.sample(noise)
         return Estimate(_along(sample.value, shape), sample)
 
 
+@keras.saving.register_keras_serializable("tfp_bnn.estimators")
 class Antithetic(Estimator):
-    """One draw for the batch, added to the means for one half of it and taken from them for the other.
+    """One draw for the batch, added to the means for some of its examples and taken from them for as many others.
 
-    `op(x_a, mu + sigma * eps)` and `op(x_b, mu - sigma * eps)`, so that the noise of the two halves cancels to first
-    order, in one pass over the batch. Both draws come from the posterior, so each example alone sees it as it is. Which
-    half an example is in goes by its place in the batch, and differs from layer to layer (by their seeds): in turns of
-    1, 2 or 4 examples. An odd batch has a half with one example more.
+    `op(x_a, mu + sigma * eps)` and `op(x_b, mu - sigma * eps)` for two halves a and b of the batch, so that their noise
+    cancels to first order, in one pass over the batch. With several pairs of groups instead of two halves, each pair
+    flips the draw by random signs of its own, `mu +- s_in * sigma * eps * s_out` with one sign for each channel of the
+    kernel, as Flipout does for each example: this cancels the second order, too. Each draw alone is one from the
+    posterior, so each example sees it as it is. Which group an example is in is drawn anew for each layer and batch.
 
-    Source: Hammersley and Morton 1956, "A New Monte Carlo Technique: Antithetic Variates".
+    Args:
+        pairs: in how many pairs of groups a batch is split, at most. Fewer where the batch is smaller, and for large
+            kernels, each group of which has its own copy.
+
+    Raises:
+        ValueError: if `pairs` is not a positive integer.
+
+    Source: Hammersley and Morton 1956, "A New Monte Carlo Technique: Antithetic Variates"; for the signs, Wen et al.
+    2018, "Flipout: Efficient Pseudo-Independent Weight Perturbations on Mini-Batches".
     """
 
-    def linear(
-        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
-    ) -> Estimate:
-        """Returns `op(x_a, mu + sigma * eps)` and `op(x_b, mu - sigma * eps)`, each example in its place."""
+    def __init__(self, pairs: int = 8):
+        self.pairs = check_count("pairs", pairs)
+
+    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
+        """Returns `op(x_g, mu +- s_in * sigma * eps * s_out)` for each group g, each example in its place."""
+        ops = keras.ops
         draw = kernel.perturbation(noise)
-        size = keras.ops.shape(inputs)[0]
-        halves = _halves(inputs, _run(index))
-        outputs = [linear(half, kernel.mean + sign * draw.value) for half, sign in zip(halves, (1, -1), strict=True)]
-        outputs = _joined(outputs, _run(index), size)
+        size = ops.shape(inputs)[0]
+        pairs = self._pairs_for(linear, size)
+        kernels = [kernel.mean + flipped for flipped in self._flipped(draw.value, pairs, noise)]
+        missing = -size % len(kernels)
+        order = ops.argsort(noise.normal((size + missing,)))
+        # What fills the last groups are examples that are there already; what comes out for them is dropped.
+        groups = ops.split(ops.take(inputs, order % size, axis=0), len(kernels), axis=0)
+        outputs = [linear(group, each) for group, each in zip(groups, kernels, strict=True)]
+        outputs = ops.take(ops.concatenate(outputs, axis=0), ops.argsort(order)[:size], axis=0)
         return Estimate(outputs, draw._replace(value=kernel.mean + draw.value))
 
-    def bias(self, bias: NormalWeights, noise: Noise, shape: Sequence[Any], index: int = 0) -> Estimate:
-        """Returns `mu + sigma * eps` for one half of the batch and `mu - sigma * eps` for the other."""
-        draw = bias.perturbation(noise)
-        place = keras.ops.arange(shape[0], dtype="int32") // _run(index)
-        signs = keras.ops.cast(1 - 2 * (place % 2), bias.mean.dtype)
-        signs = keras.ops.reshape(signs, (-1, *[1] * (len(shape) - 1)))
-        outputs = _along(bias.mean, shape) + _along(draw.value, shape) * signs
-        return Estimate(outputs, draw._replace(value=bias.mean + draw.value))
+    def _pairs_for(self, linear: LinearMap, size: Any) -> int:
+        pairs = min(self.pairs, max(1, _MOST_WEIGHTS // math.prod(linear.kernel_shape)))
+        # Of a size that is not known at compile time the last groups may be filled up.
+        return min(pairs, max(1, size // 2)) if isinstance(size, int) else pairs
+
+    def _flipped(self, draw: Tensor, pairs: int, noise: Noise) -> list[Tensor]:
+        """Returns a draw for each group: for each pair it and its opposite."""
+        if pairs == 1:
+            return [draw, -draw]
+        dtype = keras.backend.standardize_dtype(draw.dtype)
+        *_, inputs, outputs = draw.shape
+        ones = [1] * (len(draw.shape) - 2)
+        signs = noise.signs((pairs, *ones, inputs, 1), dtype) * noise.signs((pairs, *ones, 1, outputs), dtype)
+        flipped = keras.ops.unstack(draw * signs, pairs)
+        return [sign * each for each in flipped for sign in (1, -1)]
+
+    def bias(self, bias: NormalWeights, noise: Noise, shape: Sequence[Any]) -> Estimate:
+        """Returns `mu + sigma * eps * s` with a sign for each example and bias: of a vector, that costs nothing."""
+        return Flipout().bias(bias, noise, shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {"pairs": self.pairs}
 
 
+@keras.saving.register_keras_serializable("tfp_bnn.estimators")
 class LocalReparameterization(Estimator):
     """Noise on the outputs instead of the weights: `op(x, mu) + sqrt(op(x^2, sigma^2)) * eps`.
 
@@ -184,9 +217,7 @@ class LocalReparameterization(Estimator):
     section 2.2.
     """
 
-    def linear(
-        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
-    ) -> Estimate:
+    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
         """Returns `op(x, mu) + sqrt(op(x^2, sigma^2)) * eps`."""
         ops = keras.ops
         mean = linear(inputs, kernel.mean)
@@ -197,12 +228,13 @@ class LocalReparameterization(Estimator):
         eps = noise.normal(ops.shape(mean), dtype)
         return Estimate(mean + stddev * eps, None)
 
-    def bias(self, bias: NormalWeights, noise: Noise, shape: Sequence[Any], index: int = 0) -> Estimate:
+    def bias(self, bias: NormalWeights, noise: Noise, shape: Sequence[Any]) -> Estimate:
         """Returns `mu + sigma * eps` with other noise for each example."""
         eps = noise.normal(shape, keras.backend.standardize_dtype(bias.mean.dtype))
         return Estimate(_along(bias.mean, shape) + _along(bias.stddev, shape) * eps, None)
 
 
+@keras.saving.register_keras_serializable("tfp_bnn.estimators")
 class Flipout(Estimator):
     """One draw for the batch, its sign flipped at random: `op(x, mu) + op(x * s_in, sigma * eps) * s_out`.
 
@@ -211,9 +243,7 @@ class Flipout(Estimator):
     Source: Wen et al. 2018, "Flipout: Efficient Pseudo-Independent Weight Perturbations on Mini-Batches", equation 4.
     """
 
-    def linear(
-        self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise, index: int = 0
-    ) -> Estimate:
+    def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
         """Returns `op(x, mu) + op(x * s_in, sigma * eps) * s_out`."""
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         draw = kernel.perturbation(noise)
@@ -241,7 +271,7 @@ class Flipout(Estimator):
         both = linear(inputs, keras.ops.concatenate([mean, perturbation], axis=linear.output_axis))
         return keras.ops.split(both, 2, axis=shapes.channel_axis)
 
-    def bias(self, bias: NormalWeights, noise: Noise, shape: Sequence[Any], index: int = 0) -> Estimate:
+    def bias(self, bias: NormalWeights, noise: Noise, shape: Sequence[Any]) -> Estimate:
         """Returns `mu + sigma * eps * s_out`."""
         draw = bias.perturbation(noise)
         signs = noise.signs(shape, keras.backend.standardize_dtype(bias.mean.dtype))
@@ -283,43 +313,15 @@ def get(estimator: "str | Estimator") -> Estimator:
 
 def serialize(estimator: Estimator) -> "str | Estimator":
     """Returns the name of an estimator; one that has none as it is, for Keras to serialize."""
-    return next((name for name, named in _BY_NAME.items() if type(estimator) is named), estimator)
+    names = (name for name, named in _BY_NAME.items() if type(estimator) is named)
+    name = next(names, None)
+    is_named = name is not None and estimator.get_config() == _BY_NAME[name]().get_config()
+    return name if is_named else estimator
 
 
 def _along(vector: Tensor, shape: Sequence[Any]) -> Tensor:
     """Reshapes a bias so that it broadcasts to the outputs."""
     return keras.ops.reshape(vector, (1, *shape[1:]))
-
-
-def _run(index: int) -> int:
-    """Returns how many neighbours are in one half: these turns have nothing in common over eight examples."""
-    return (1, 2, 4)[index % 3]
-
-
-def _halves(inputs: Tensor, run: int) -> tuple[Tensor, Tensor]:
-    """Returns two halves of a batch, of whole runs: rows of zeros fill it up."""
-    ops = keras.ops
-    size, *rest = ops.shape(inputs)
-    missing = -size % (2 * run)
-    if not isinstance(missing, int):
-        # A copy of the batch only if there is something to add.
-        inputs = ops.cond(missing > 0, lambda: _filled(inputs, missing), lambda: inputs)
-    elif missing:
-        inputs = _filled(inputs, missing)
-    runs = ops.reshape(inputs, (-1, 2, run, *rest))
-    return tuple(ops.reshape(runs[:, half], (-1, *rest)) for half in (0, 1))
-
-
-def _filled(inputs: Tensor, missing: Any) -> Tensor:
-    return keras.ops.pad(inputs, [(0, missing), *[(0, 0)] * (len(inputs.shape) - 1)])
-
-
-def _joined(halves: Sequence[Tensor], run: int, size: Any) -> Tensor:
-    """Returns a batch of two halves, each row in its place, and `size` rows."""
-    ops = keras.ops
-    rest = ops.shape(halves[0])[1:]
-    runs = ops.stack([ops.reshape(half, (-1, run, *rest)) for half in halves], axis=1)
-    return ops.reshape(runs, (-1, *rest))[:size]
 
 
 def _sqrt(variance: Tensor) -> Tensor:

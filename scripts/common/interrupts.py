@@ -13,8 +13,8 @@ import keras
 import pandas as pd
 
 import tfp_bnn as bnn
-from common import reporting
-from common.reporting import ScriptError, log
+from scripts.common import reporting
+from scripts.common.reporting import ScriptError, log
 
 
 class InterruptBetweenSteps(keras.callbacks.Callback):

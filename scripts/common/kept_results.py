@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from common import reporting
-from common.reporting import ScriptError
+from scripts.common import reporting
+from scripts.common.reporting import ScriptError
 
 # Where data and results lie changes no result.
 _PLACES = {"data_dir", "output_dir"}

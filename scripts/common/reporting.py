@@ -19,6 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import tfp_bnn as bnn
+from scripts.common.places import ROOT
 
 log = logging.getLogger("tfp_bnn")
 
@@ -289,7 +290,10 @@ def provenance(args: argparse.Namespace, devices: Sequence[str]) -> dict[str, An
 def command() -> str:
     """Returns the command that runs this script as it was run."""
     backend = [f"KERAS_BACKEND={keras.backend.backend()}"] if keras.backend.backend() != "tensorflow" else []
-    return " ".join([*backend, "python", shlex.join(sys.argv)])
+    script, *arguments = sys.argv
+    # `python -m` gives the whole path, which is another one in each checkout.
+    path = Path(script).relative_to(ROOT) if Path(script).is_relative_to(ROOT) else script
+    return " ".join([*backend, "python", shlex.join([str(path), *arguments])])
 
 
 def versions() -> dict[str, str]:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from common.reporting import ScriptError
 
 import tfp_bnn as bnn
+from scripts.common.reporting import ScriptError
 
 
 class Mushrooms(NamedTuple):

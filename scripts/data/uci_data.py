@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from common.reporting import ScriptError
 
 import tfp_bnn as bnn
+from scripts.common.reporting import ScriptError
 
 SETS = ("boston", "concrete", "energy", "kin8nm", "power", "wine", "yacht")
 SPLITS = 20

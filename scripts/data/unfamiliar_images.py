@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.ndimage
-from common import reporting
-from common.reporting import log
 
 import tfp_bnn as bnn
+from scripts.common import reporting
+from scripts.common.reporting import log
 
 OTHER = {"mnist": "fashion_mnist", "fashion_mnist": "mnist", "mnist_sample": None}
 

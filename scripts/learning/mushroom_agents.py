@@ -7,11 +7,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from common.reporting import ScriptError
 
 import tfp_bnn as bnn
-from learning.earlier_posterior import EarlierPosterior, Heirs
-from learning.learning_loop import compiled_steps
+from scripts.common.reporting import ScriptError
+from scripts.learning.earlier_posterior import EarlierPosterior, Heirs
+from scripts.learning.learning_loop import compiled_steps
 
 PASS, EAT = 0, 1
 # What may come of it.

@@ -8,10 +8,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from data import uci_data
 
 import tfp_bnn as bnn
-from learning.learning_loop import compiled_steps
+from scripts.data import uci_data
+from scripts.learning.learning_loop import compiled_steps
 
 INTERVAL = 0.025, 0.975
 # Normal noise is all too sure of targets that are often the same number; heavier tails bound what that costs.

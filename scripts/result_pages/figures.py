@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pandas as pd
 import seaborn
-from common import reporting
 from matplotlib.figure import Figure
 
 import tfp_bnn as bnn
+from scripts.common import reporting
 from tfp_bnn.plots.style import panels, themed
 
 LABELS = {

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results"
+from scripts.common.places import RESULTS
+
 WIDTHS = {"mnist": (400, 800, 1200), "fashion_mnist": (200, 400, 800)}
 SEEDS = (0, 1, 2)
 QUICK_PRESETS = ("gluon-gaussian", "gluon-mixture")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from tfp_bnn import _backend, _keras, kl
 from tfp_bnn._numerics.noise import Noise
@@ -29,7 +28,7 @@ if _backend.name() == "jax":
     # Keras's JAX trainer takes the values out of the model for a step, and an error in the first one loses them.
     KL_WEIGHT_MISSING += " If this was `fit`, make the model anew first: the failed step has left it without values."
 
-_SEED_STATE, _INDEX = "seed_state", "index"
+_SEED_STATE = "seed_state"
 
 
 class VariationalLayer(keras.layers.Layer, abc.ABC):
@@ -71,8 +70,6 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
             _check_kl_weight(kl_weight)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        # For estimators whose noise should differ from layer to layer in more than its numbers.
-        self._index = int(self.seed_generator.get_config()["seed"] or 0)
         self.random_weights: dict[str, tuple[PosteriorVariables, Prior]] = {}
         self._configured_kl_weight = kl_weight
         self._kl_weight = _keras.UnsavedVariable(kl_weight or 0.0, "kl_weight", widened(self.variable_dtype))
@@ -260,14 +257,11 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         """Saves the variables, and how far the noise has come: Keras leaves the state of seed generators out."""
         super().save_own_variables(store)
         store[_SEED_STATE] = self.seed_generator.state
-        store[_INDEX] = np.asarray(self._index)
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Loads what was saved."""
         self.seed_generator.state.assign(store[_SEED_STATE])
-        if _INDEX in store:  # Files of version 0.1.0 have none.
-            self._index = int(store[_INDEX][()])
-        weights = [store[name] for name in sorted(set(store.keys()) - {_SEED_STATE, _INDEX}, key=int)]
+        weights = [store[name] for name in sorted(set(store.keys()) - {_SEED_STATE}, key=int)]
         if len(weights) == len(self._trainable_variables) + len(self._non_trainable_variables) + 1:
             # Files of version 0.1.0 hold the KL weight too, before all other weights that are not trained.
             del weights[len(self._trainable_variables)]

@@ -159,12 +159,11 @@ class LinearVariationalLayer(VariationalLayer):
     ) -> tuple[Tensor, Mapping[str, WeightSample]]:
         """Returns the outputs with the estimator's noise."""
         outputs, samples = inputs, {}
-        for index, linear in enumerate(self._maps, self._index):
-            estimate = self.estimator.linear(linear, outputs, weights[linear.name], noise, index)
-            outputs, samples[linear.name] = estimate
+        for linear in self._maps:
+            outputs, samples[linear.name] = self.estimator.linear(linear, outputs, weights[linear.name], noise)
         if "bias" in weights:
             shape = (keras.ops.shape(outputs)[0], *self._along(outputs, weights["bias"].mean))
-            bias, samples["bias"] = self.estimator.bias(weights["bias"], noise, shape, index)
+            bias, samples["bias"] = self.estimator.bias(weights["bias"], noise, shape)
             outputs = outputs + keras.ops.cast(bias, outputs.dtype)
         elif self.use_bias:
             outputs = self._add_bias(outputs, self.bias)

@@ -1,0 +1,1 @@
+"""The commands, a file each, and below them the packages that they share."""

@@ -1,0 +1,1 @@
+"""The commands in benchmarks/, and what they share."""

@@ -1,0 +1,1 @@
+"""The contract that every Bayesian layer keeps, and the test that holds all of them to it."""

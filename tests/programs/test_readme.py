@@ -1,0 +1,52 @@
+"""The programs in the README run as they stand there."""
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import tfp_bnn as bnn
+from tests.support.on_backends import on_tensorflow_alone
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+REGRESSION, LENET5, LAYERS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_regression_program_runs():
+    x = np.linspace(-0.5, 0.5, 32).reshape(-1, 1)
+    names = {"x": x, "y": 10 * np.sin(2 * np.pi * x), "x_test": np.linspace(-1.5, 1.5, 50)[:, None]}
+    assert "epochs=1500" in REGRESSION
+    exec(REGRESSION.replace("epochs=1500", "epochs=3"), names)
+    assert names["predictive"].draws.shape == (500, 50, 1)
+
+
+@on_tensorflow_alone
+def test_the_lenet5_program_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((256, 28, 28, 1)).astype("float32"), rng.integers(0, 10, 256)
+    names = {
+        "bnn": bnn,
+        "keras": keras,
+        "x_train": images,
+        "y_train": labels,
+        "x_test": images[:20],
+        "y_test": labels[:20],
+    }
+    assert "num_draws=1000" in LENET5
+    exec(LENET5.replace("epochs=10", "epochs=2").replace("num_draws=1000", "num_draws=60"), names)
+    assert names["predictive"].draws.shape == (50, 20, 10)
+    assert (tmp_path / "lenet5.keras").is_file()
+
+
+def test_the_layer_runs():
+    layer = eval(LAYERS.strip(), {"bnn": bnn})
+    assert layer(np.ones((2, 8, 8, 4), "float32")).shape == (2, 4, 4, 32)
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)]+)\)", README))
+def test_what_the_readme_links_to_is_there(path):
+    assert (ROOT / path).exists()

@@ -1,0 +1,1 @@
+"""The commands in scripts/, and what they share."""

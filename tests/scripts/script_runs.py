@@ -1,0 +1,36 @@
+"""Runs of the scripts in processes of their own, as a user runs them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import tfp_bnn as bnn
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+TRAIN_SMALL_NETWORK = Path(__file__).with_name("train_small_network.py")
+
+# 31 steps an epoch without a partial batch, for which the training step would be compiled again.
+TRAIN = ("--dataset", "mnist_sample", "--num-draws", "5", "--num-validation", "32")
+
+
+def command(script, *arguments):
+    """Returns the command line of a script: its name, or the path of one that is not in scripts."""
+    return [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
+
+
+def run(script, *arguments, prefix=()):
+    """Runs a script to its end, without a warning of the package; a prefix is a command that takes a command line."""
+    result = subprocess.run([*prefix, *command(script, *arguments)], capture_output=True, text=True, check=False)
+    warnings = [line for line in result.stderr.splitlines() if "tfp_bnn/" in line and "Warning: " in line]
+    assert not warnings, warnings
+    return result
+
+
+def quick_network(input_shape, num_classes, activation="relu", dense_activation=None, **bayesian):
+    """Returns a perceptron of 8 units, which compiles and trains in no time; takes what `lenet5` takes."""
+    return bnn.models.mlp(input_shape, (8,), num_classes, activation=dense_activation or activation, **bayesian)
+
+
+def with_quick_networks(patch):
+    """Makes every LeNet5 of this process a quick network."""
+    patch.setattr(bnn.models, "lenet5", quick_network)

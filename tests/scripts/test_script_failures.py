@@ -1,0 +1,273 @@
+"""What the scripts leave behind when they are killed or interrupted, and what they say when something fails."""
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import tfp_bnn as bnn
+from scripts.common import reporting
+from tests.scripts.script_runs import TRAIN, TRAIN_SMALL_NETWORK, command, run
+from tests.support.on_backends import on_tensorflow_alone
+
+STEPS_PER_EPOCH = 31  # of `TRAIN`
+KILLED_RUN = (*TRAIN, "--max-steps", 3 * STEPS_PER_EPOCH - 10)  # the last epoch is partial
+
+needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
+
+
+def signalled(number, when, *arguments):
+    """Runs a training that gets a signal as soon as `when()` is true; returns it with its standard error."""
+    with subprocess.Popen(
+        command(TRAIN_SMALL_NETWORK, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 300
+        while not when() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=300)
+    return process, errors
+
+
+def epochs_in(directory):
+    header, *rows = (directory / "history.csv").read_text().split()
+    assert header.startswith("epoch,")
+    return [int(row.split(",")[0]) for row in rows]
+
+
+def contents(directory):
+    return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def assert_one_clear_error(result, *parts):
+    assert result.returncode == 1, result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert result.stderr.endswith(f"{line}\n")
+    assert "Traceback" not in result.stderr
+    for part in parts:
+        assert part in line
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """The output directory of a training that was killed in the middle of its second epoch."""
+    directory = tmp_path_factory.mktemp("killed")
+    picture = directory / "heldout_00040.png"
+    arguments = (*KILLED_RUN, "--viz-every", 40, "--output-dir", directory)
+    process, errors = signalled(signal.SIGKILL, picture.exists, *arguments)
+    assert process.returncode == -signal.SIGKILL, errors
+    assert epochs_in(directory) == [0]
+    return directory
+
+
+@pytest.fixture
+def killed_copy(killed, tmp_path):
+    return shutil.copytree(killed, tmp_path / "run")
+
+
+def resume(directory, *arguments, prefix=()):
+    arguments = (*KILLED_RUN, "--viz-every", 1000, "--output-dir", directory, "--resume", *arguments)
+    return run(TRAIN_SMALL_NETWORK, *arguments, prefix=prefix)
+
+
+@on_tensorflow_alone
+@needs_posix
+def test_a_killed_training_goes_on_and_ends_where_it_should(killed_copy):
+    # As if it had been killed between the row of an epoch and its backup.
+    with (killed_copy / "history.csv").open("a") as history:
+        history.write("1" + ",0.5" * 8 + "\n")
+    result = resume(killed_copy)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((killed_copy / "metrics.json").read_text())
+    assert report["finished"]
+    assert report["steps"] == 3 * STEPS_PER_EPOCH - 10
+    assert epochs_in(killed_copy) == [0, 1, 2]
+    assert int(keras.saving.load_model(killed_copy / "model.keras").optimizer.iterations) == report["steps"]
+
+
+@on_tensorflow_alone
+@needs_posix
+def test_a_full_disk_gets_one_clear_error_and_leaves_the_last_model(killed_copy):
+    before = contents(killed_copy)
+    # No file may grow beyond 100 blocks, of half or one KiB: the model is larger, the history smaller.
+    result = resume(killed_copy, prefix=("sh", "-c", 'ulimit -f 100 && exec "$@"', "sh"))
+    assert_one_clear_error(result, "model.keras cannot be written, and is left as it was: File too large")
+    after = contents(killed_copy)
+    assert epochs_in(killed_copy) == [0, 1]
+    history = (killed_copy / "history.csv").relative_to(killed_copy)
+    assert after | {history: None} == before | {history: None}
+    assert keras.saving.load_model(killed_copy / "model.keras").built
+
+
+@on_tensorflow_alone
+@needs_posix
+def test_a_diverged_training_gets_one_clear_error_and_leaves_the_last_model(killed_copy):
+    before = contents(killed_copy)
+    result = resume(killed_copy, "--learning-rate", "1e30")
+    assert_one_clear_error(result, "The loss is not a finite number", "lower learning rate", "epoch 2")
+    assert contents(killed_copy) == before
+    model = keras.saving.load_model(killed_copy / "model.keras")
+    assert all(np.isfinite(weights).all() for weights in model.get_weights())
+
+
+def test_weights_that_diverged_do_not_replace_a_good_model(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), bnn.layers.DenseFlipout(1)])
+    reporting.save_model(model, tmp_path)
+    before = contents(tmp_path)
+    model.trainable_variables[0].assign([[1.0], [float("nan")]])
+    with pytest.raises(reporting.ScriptError, match=r"finite weights.* Received: nan or inf in .*kernel"):
+        reporting.save_model(model, tmp_path)
+    assert contents(tmp_path) == before
+
+
+@on_tensorflow_alone
+@needs_posix
+def test_interrupted_training_leaves_a_usable_model(tmp_path):
+    history = tmp_path / "history.csv"
+
+    def in_second_epoch():
+        return history.exists() and history.stat().st_size
+
+    arguments = (*TRAIN, "--max-steps", 10**6, "--viz-every", 10**6, "--output-dir", tmp_path)
+    process, errors = signalled(signal.SIGINT, in_second_epoch, *arguments)
+    assert process.returncode == 0, errors
+    assert (tmp_path / "model.keras").is_file()
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert not report["finished"]
+    assert report["steps"] >= STEPS_PER_EPOCH
+
+
+@pytest.fixture
+def run_here(monkeypatch):
+    """Returns the function that runs a script in this process, for what it refuses before it begins."""
+
+    def run_script(script, *arguments):
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            reporting.exit_on_error(importlib.import_module(f"scripts.{script}").main)
+        return stop.value.code
+
+    return run_script
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("train_lenet5", ("--data-dir", "nowhere", "--dataset", "mnist")),
+        ("plot_uncertainty", (__file__, "--data-dir", "nowhere", "--dataset", "mnist")),
+        ("regression", ()),
+    ],
+)
+def test_an_unwritable_output_directory_is_noticed_before_any_work(script, arguments, tmp_path, run_here):
+    directory = tmp_path / "file" / "runs"
+    directory.parent.touch()
+    assert run_here(script, *arguments, "--output-dir", directory) == (
+        f"error: --output-dir must be a directory that can be written to. Received: {directory} (Not a directory)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--learn-prior",), "--learn-prior needs --prior scale-mixture"),
+        (("--num-draws", "0"), "--num-draws must be at least 1. Received: 0"),
+        (("--num-validation", "0"), "--num-validation must be at least 1. Received: 0"),
+        (("--epochs", "-1"), "--epochs must be at least 1. Received: -1"),
+        (("--learning-rate", "-0.001"), "--learning-rate must be positive. Received: -0.001"),
+        (("--initial-stddev", "0"), "--initial-stddev must be positive. Received: 0.0"),
+        (("--cutoff", "1.5"), "--cutoff must be between 0 and 1. Received: 1.5"),
+        (("--dataset", "mnist", "--data-dir", "nowhere"), "nowhere"),
+    ],
+)
+def test_wrong_arguments_get_one_clear_error(arguments, message, tmp_path, run_here):
+    error = run_here("train_lenet5", *arguments, "--output-dir", tmp_path)
+    assert error.startswith("error: ")
+    assert message in error
+    assert "\n" not in error
+
+
+@pytest.mark.parametrize("script", ["train_lenet5", "train_mlp"])
+def test_a_run_is_not_overwritten(script, tmp_path, run_here):
+    (tmp_path / "model.keras").touch()
+    error = run_here(script, *TRAIN, "--output-dir", tmp_path)
+    assert error.startswith("error: ")
+    assert "holds a run already" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_an_argument_that_is_no_choice_is_named(tmp_path, run_here, capsys):
+    assert run_here("train_lenet5", "--estimator", "dropout", "--output-dir", tmp_path) == 2
+    assert "invalid choice: 'dropout'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", ["train_lenet5", "plot_uncertainty", "regression"])
+def test_every_script_says_what_it_does(script, run_here, capsys):
+    assert run_here(script, "--help") == 0
+    help_text = capsys.readouterr().out
+    assert "OUTPUT_DIR" in help_text
+    assert "--seed" in help_text
+
+
+class Interrupted(Exception):
+    pass
+
+
+N, BATCH, EPOCHS = 48, 16, 4
+
+
+class Training:
+    """A small training that is backed up, and what it met."""
+
+    def __init__(self, backup, schedule):
+        keras.utils.set_random_seed(3)
+        self.kl_weights, self.steps = [], []
+        self.model = keras.Sequential(
+            [keras.Input((4,)), bnn.layers.DenseFlipout(5, "relu", seed=1), bnn.layers.DenseFlipout(3, seed=2)]
+        )
+        self.model.compile(keras.optimizers.Adam(0.01), loss=bnn.likelihoods.Categorical())
+        self.callbacks = [
+            bnn.callbacks.KLWeight(num_examples=N, **schedule),
+            keras.callbacks.BackupAndRestore(backup),
+            bnn.callbacks.EverySteps(1, self._note),
+        ]
+
+    def _note(self, step):
+        self.steps.append(step)
+        self.kl_weights.append(self.model.layers[0].kl_weight * N)
+
+    def fit(self, *callbacks):
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(N, 4)).astype("float32"), rng.integers(0, 3, N)
+        callbacks = [*self.callbacks, *callbacks]
+        self.model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=callbacks)
+
+
+@pytest.mark.parametrize(
+    "schedule", [{"warmup_epochs": 3}, {"schedule": bnn.kl_schedules.blundell}], ids=["warmup", "blundell"]
+)
+def test_a_resumed_training_ends_as_the_uninterrupted_one(schedule, tmp_path):
+    def interrupt(step):
+        if step == 8:  # the second one of the third epoch
+            raise Interrupted
+
+    whole = Training(tmp_path / "whole", schedule)
+    whole.fit()
+    with pytest.raises(Interrupted):
+        Training(tmp_path / "backup", schedule).fit(bnn.callbacks.EverySteps(1, interrupt))
+    resumed = Training(tmp_path / "backup", schedule)
+    resumed.fit()
+    assert whole.steps == list(range(1, 13))
+    assert resumed.steps == whole.steps[6:]
+    np.testing.assert_allclose(resumed.kl_weights, whole.kl_weights[6:], rtol=1e-6)
+    for ours, theirs in zip(whole.model.optimizer.variables, resumed.model.optimizer.variables, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-7)
+    for ours, theirs in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)

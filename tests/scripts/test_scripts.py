@@ -1,0 +1,92 @@
+"""The scripts, run as a user runs them, briefly."""
+
+import json
+
+import pytest
+
+from scripts import train_lenet5
+from scripts.common import reporting
+from tests.scripts.script_runs import SCRIPTS, TRAIN, TRAIN_SMALL_NETWORK, run
+from tests.support.on_backends import TENSORFLOW, on_tensorflow_alone
+
+LEARNED_PRIOR = ("--prior", "scale-mixture", "--learn-prior")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("trained")
+    arguments = (*TRAIN, *LEARNED_PRIOR, "--output-dir", directory)
+    # The LeNet5 takes JAX a minute to compile; test_readme.py trains one there.
+    script = "train_lenet5.py" if TENSORFLOW else TRAIN_SMALL_NETWORK
+    result = run(script, *arguments, "--max-steps", 40, "--viz-every", 30)
+    assert result.returncode == 0, result.stderr
+    return directory, result
+
+
+def test_training_leaves_a_model_figures_and_pictures(trained):
+    directory, result = trained
+    pictures = {f"{name}{step}.png" for name in ("heldout", "noise", "weights") for step in ("", "_00030", "_00040")}
+    files = {"model.keras", "history.csv", "metrics.json", "curves.png", "uncertainty.png"} | pictures
+    assert files <= {path.name for path in directory.iterdir()}
+    report = json.loads((directory / "metrics.json").read_text())
+    assert report["finished"]
+    assert report["steps"] == 40
+    assert report["dataset"] == "mnist_sample"
+    assert 0.2 < report["heldout"]["accuracy"] <= 1  # chance is 0.1, its standard error 0.01
+    assert report["heldout"]["nll"] == -report["heldout"]["log_likelihood"] > 0
+    for name in ("heldout", "gaussian_noise", "uniform_noise"):
+        assert 0 < report[name]["mean_mutual_information"] < report[name]["mean_entropy"] < 2.31
+        assert 0 <= report[name]["fraction_refused"] <= 1
+        # Each draw is surer below a temperature of 1 and less sure above; together they need not be.
+        of_draws, scaled = (
+            found[name]["mean_entropy"] - found[name]["mean_mutual_information"]
+            for found in (report, report["at_temperature"])
+        )
+        assert (scaled < of_draws) == (report["temperature"] < 1)
+    header, *rows = (directory / "history.csv").read_text().split()
+    assert {"loss", "nll", "kl", "val_loss", "val_nll", "val_kl"} <= set(header.split(","))
+    assert len(rows) == 2
+    assert "devices:" in result.stderr
+    lines = [line.split(" - ")[0].strip() for line in result.stdout.splitlines() if "/31 - " in line]
+    assert lines == ["31/31", "9/31"]
+
+
+@pytest.mark.parametrize("as_run", ["scripts/uci.py", str(SCRIPTS / "uci.py")], ids=["path", "module"])
+def test_a_result_names_the_command_that_made_it(as_run, monkeypatch):
+    monkeypatch.setattr("sys.argv", [as_run, "--steps", "3"])
+    assert reporting.command().removeprefix("KERAS_BACKEND=jax ") == "python scripts/uci.py --steps 3"
+
+
+@pytest.mark.parametrize(("arguments", "steps"), [((), 100), (("--epochs", "2"), 2 * 8), (("--epochs", "99"), 100)])
+def test_the_learning_rate_falls_to_0_where_the_training_ends(arguments, steps, monkeypatch):
+    line = ["train_lenet5.py", "--max-steps", "100", "--lr-schedule", "cosine", "--learning-rate", "0.01", *arguments]
+    monkeypatch.setattr("sys.argv", line)
+    args = train_lenet5.parse_arguments()
+    assert train_lenet5.steps_in_all(args, num_examples=7 * 128 + 1) == steps
+    rate = train_lenet5.learning_rate(args, steps)
+    assert [float(rate(step)) for step in (0, steps // 2, steps)] == pytest.approx([0.01, 0.005, 0], abs=1e-8)
+    args.lr_schedule = "constant"
+    assert train_lenet5.learning_rate(args, steps) == 0.01
+
+
+@on_tensorflow_alone
+def test_a_saved_model_can_be_looked_at_again(trained, tmp_path):
+    directory, _ = trained
+    arguments = ("--dataset", "mnist_sample", "--num-draws", "5", "--num-noise", "20", "--output-dir", tmp_path)
+    result = run("plot_uncertainty.py", directory / "model.keras", *arguments)
+    assert result.returncode == 0, result.stderr
+    names = {"heldout.png", "noise.png", "weights.png", "uncertainty.png", "uncertainty.json"}
+    assert names == {path.name for path in tmp_path.iterdir()}
+    metrics = json.loads((tmp_path / "uncertainty.json").read_text())
+    assert 0.2 < metrics["heldout"]["accuracy"] <= 1
+
+
+@on_tensorflow_alone
+def test_the_regression_is_unsure_where_there_are_no_data(tmp_path):
+    result = run("regression.py", "--output-dir", tmp_path)
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["ratio"] > 2
+    assert metrics["rmse_inside"] < 2
+    assert metrics["prior"]["sigma_1"] != pytest.approx(1.0, abs=1e-3)
+    assert {"regression.png", "curves.png", "model.keras"} <= {path.name for path in tmp_path.iterdir()}
