@@ -8,9 +8,9 @@ import pytest
 import scipy.optimize
 import scipy.special
 import scipy.stats
-from backend import UNCOMPILED, numpy, on_tensorflow_alone
 
 import tfp_bnn as bnn
+from tests.support.on_backends import UNCOMPILED, numpy, on_tensorflow_alone
 from tfp_bnn.likelihoods import CountLikelihood, IndependentLikelihood, Likelihood, LocationScale
 
 # What users write.
