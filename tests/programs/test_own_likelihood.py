@@ -366,7 +366,7 @@ def test_figures_of_real_targets_are_drawn():
     predictive = bnn.Predictive(outputs_of(2, targets=1), Gumbel())
     x = np.arange(N)
     assert bnn.plots.regression(x, x, x, predictive).axes
-    assert bnn.plots.observed(x, predictive).axes
+    assert bnn.plots.observed(predictive, x).axes
 
 
 # What is not defined.
