@@ -33,9 +33,7 @@ every_layer = pytest.mark.parametrize("layer_class", LAYERS, ids=lambda layer_cl
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """Arguments of a Keras layer, and shapes to build the layer for and to call it; an estimator, and whether the bias is
-    random too, of the layers that take these.
-    """
+    """Arguments of a Keras layer, shapes to build it for and to call it, an estimator, and whether the bias is random."""
 
     arguments: dict[str, Any]
     estimator: str | None

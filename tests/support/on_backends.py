@@ -66,35 +66,3 @@ def needs_tfp() -> AbstractContextManager:
     if has_tfp():
         return contextlib.nullcontext()
     return pytest.raises(ImportError, match="pip install tfp-nightly")
-
-
-# For brief runs of scripts and for plots, which test nothing of a backend that other tests do not.
-ONE_BACKEND = "one backend is enough"
-on_tensorflow_alone = pytest.mark.skipif(not TENSORFLOW, reason=ONE_BACKEND)
-on_jax_alone = pytest.mark.skipif(TENSORFLOW, reason=ONE_BACKEND)
-
-
-# Of `compile`, for models that train for a step or two: TensorFlow takes seconds to trace what it runs at once.
-UNCOMPILED = {"run_eagerly": TENSORFLOW}
-
-
-def has_tfp() -> bool:
-    """Returns whether TFP must import: always on TensorFlow; on JAX if its substrate knows the installed jax.
-
-    It does not ask the package, whose own import could then fail unnoticed.
-    """
-    if TENSORFLOW:
-        return True
-    try:
-        from tensorflow_probability.substrates import jax
-
-        return bool(jax.distributions)
-    except (ImportError, AttributeError):
-        return False
-
-
-def needs_tfp() -> AbstractContextManager:
-    """Returns the context of what needs TFP: where TFP does not import, it must raise and say what to install."""
-    if has_tfp():
-        return contextlib.nullcontext()
-    return pytest.raises(ImportError, match="pip install tfp-nightly")
