@@ -107,9 +107,9 @@ def detection(known: bnn.Predictive, unknown: bnn.Predictive) -> dict[str, dict[
     return found
 
 
-def evaluate(predictions: dict[str, bnn.Predictive], labels: np.ndarray) -> dict[str, Any]:
+def evaluate(predictives: dict[str, bnn.Predictive], labels: np.ndarray) -> dict[str, Any]:
     """Returns a classifier's quality on the test images, and how it meets the others."""
-    known = predictions["test"]
+    known = predictives["test"]
     probabilities = known.class_probabilities()
     correct = probabilities.argmax(axis=-1) == labels
     quality = {
@@ -119,20 +119,20 @@ def evaluate(predictions: dict[str, bnn.Predictive], labels: np.ndarray) -> dict
     }
     return {
         "test": quality,
-        "entropy": {name: float(predictive.entropy().mean()) for name, predictive in predictions.items()},
-        "detection": {name: detection(known, unknown) for name, unknown in predictions.items() if name != "test"},
+        "entropy": {name: float(predictive.entropy().mean()) for name, predictive in predictives.items()},
+        "detection": {name: detection(known, unknown) for name, unknown in predictives.items() if name != "test"},
     }
 
 
 def draw(args: argparse.Namespace, everything: dict[str, dict[str, bnn.Predictive]], labels: np.ndarray) -> None:
     """Writes the pictures that compare the networks."""
-    tests = {network: predictions["test"] for network, predictions in everything.items()}
-    first, predictions = next(iter(everything.items()))
-    unknown = {name: predictive for name, predictive in predictions.items() if name != "test"}
+    tests = {network: predictives["test"] for network, predictives in everything.items()}
+    first, predictives = next(iter(everything.items()))
+    unknown = {name: predictive for name, predictive in predictives.items() if name != "test"}
     other = next(iter(unknown))
     scores = {network: (found["test"].entropy(), found[other].entropy()) for network, found in everything.items()}
     figures = {
-        "entropy": bnn.plots.entropy_histograms(predictions["test"], unknown),
+        "entropy": bnn.plots.entropy_histograms(predictives["test"], unknown),
         "roc": bnn.plots.roc(scores),
         "reliability": bnn.plots.reliability(tests, labels),
         "accuracy_rejection": bnn.plots.accuracy_rejection(tests, labels),
@@ -148,7 +148,7 @@ def draw_first(args: argparse.Namespace, models: list[keras.Model], dataset: bnn
     turned = np.concatenate([unfamiliar_images.rotated(dataset.x_test[:1], angle) for angle in ANGLES])
     predictive = classifiers.predict(first, models, turned, args.num_draws, args.seed)
     figures = {
-        "rotation": bnn.plots.rotation(turned, predictive, ANGLES, dataset.y_test[0], names),
+        "rotation": bnn.plots.rotation(turned, ANGLES, predictive, dataset.y_test[0], names),
         "least_sure": bnn.plots.least_sure(dataset.x_test, test, dataset.y_test, names),
     }
     for name, figure in figures.items():

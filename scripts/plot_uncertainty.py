@@ -36,21 +36,21 @@ def main() -> None:
     images = {"heldout": dataset.x_test}
     images |= reporting.noise_images(args.num_noise, dataset.x_test.shape[1:], args.seed)
     log.info("predicting with %d draws", args.num_draws)
-    predictions = {name: bnn.predict(model, x, args.num_draws, seed=args.seed) for name, x in images.items()}
+    predictives = {name: bnn.predict(model, x, args.num_draws, seed=args.seed) for name, x in images.items()}
 
     shown = slice(NUM_PICTURES)
     labels, names = dataset.y_test[shown], dataset.class_names
-    held_out, noise = predictions["heldout"], predictions["gaussian_noise"]
+    held_out, noise = predictives["heldout"], predictives["gaussian_noise"]
     pictures = {
         "heldout": bnn.plots.predictions(images["heldout"][shown], held_out[shown], labels, names),
         "noise": bnn.plots.predictions(images["gaussian_noise"][shown], noise[shown], None, names),
         "weights": bnn.plots.weight_posteriors(model),
-        "uncertainty": bnn.plots.uncertainty(predictions),
+        "uncertainty": bnn.plots.uncertainty(predictives),
     }
     for name, figure in pictures.items():
         reporting.save_figure(figure, directory, name)
 
-    metrics = {name: reporting.uncertainty_metrics(p, args.cutoff) for name, p in predictions.items()}
+    metrics = {name: reporting.uncertainty_metrics(p, args.cutoff) for name, p in predictives.items()}
     metrics["heldout"] |= reporting.accuracy_metrics(held_out, dataset.y_test, args.cutoff)
     metrics |= {
         "dataset": dataset.name,

@@ -158,26 +158,26 @@ def evaluate(args: argparse.Namespace, model: keras.Model, dataset: bnn.datasets
     _, (x_val, y_val) = reporting.split_validation(dataset, args.num_validation)
     kinds = {"validation": x_val, "heldout": dataset.x_test}
     kinds |= reporting.noise_images(1000, dataset.x_test.shape[1:], args.seed)
-    predictions = {}
+    predictives = {}
     for name, images in kinds.items():
         log.info("predicting %d images with %d draws: %s", len(images), args.num_draws, name)
-        predictions[name] = bnn.predict(model, images, args.num_draws, seed=args.seed)
-    validation = predictions.pop("validation")
-    reporting.save_figure(bnn.plots.uncertainty(predictions), args.output_dir, "uncertainty")
-    metrics = measure(args, predictions, dataset.y_test)
+        predictives[name] = bnn.predict(model, images, args.num_draws, seed=args.seed)
+    validation = predictives.pop("validation")
+    reporting.save_figure(bnn.plots.uncertainty(predictives), args.output_dir, "uncertainty")
+    metrics = measure(args, predictives, dataset.y_test)
     try:
         temperature = bnn.calibrate_temperature(validation, y_val)
     except ValueError as error:
         log.warning("no temperature: %s", error)
         return metrics
-    scaled = {name: predictive.at_temperature(temperature) for name, predictive in predictions.items()}
+    scaled = {name: predictive.at_temperature(temperature) for name, predictive in predictives.items()}
     return {**metrics, "temperature": temperature, "at_temperature": measure(args, scaled, dataset.y_test)}
 
 
-def measure(args: argparse.Namespace, predictions: dict[str, bnn.Predictive], labels: np.ndarray) -> dict[str, Any]:
+def measure(args: argparse.Namespace, predictives: dict[str, bnn.Predictive], labels: np.ndarray) -> dict[str, Any]:
     """Returns how unsure each prediction is, and how good that of the test images."""
-    metrics = {name: reporting.uncertainty_metrics(predictive, args.cutoff) for name, predictive in predictions.items()}
-    metrics["heldout"] |= reporting.accuracy_metrics(predictions["heldout"], labels, args.cutoff)
+    metrics = {name: reporting.uncertainty_metrics(predictive, args.cutoff) for name, predictive in predictives.items()}
+    metrics["heldout"] |= reporting.accuracy_metrics(predictives["heldout"], labels, args.cutoff)
     return metrics
 
 

@@ -30,7 +30,7 @@ def edges_of(band, angles):
 
 def test_lines_are_mean_probabilities_and_bands_one_standard_deviation():
     predictive = of_classes(scale=3.0)
-    _, probabilities, _ = rendered(plots.rotation(images(), predictive, ANGLES)).axes
+    _, probabilities, _ = rendered(plots.rotation(images(), ANGLES, predictive)).axes
     mean, stddev = predictive.mean(), predictive.epistemic_stddev()
     drawn = [int(name) for name in texts(probabilities.get_legend())]
     assert drawn
@@ -42,7 +42,7 @@ def test_lines_are_mean_probabilities_and_bands_one_standard_deviation():
 
 def test_classes_that_never_matter_are_left_out_but_the_true_one_is_not():
     predictive = of_probabilities([0.8, 0.05, 0.06, 0.09], [0.6, 0.25, 0.06, 0.09])
-    arguments = images(2), predictive, [0, 90]
+    arguments = images(2), [0, 90], predictive
     _, without, _ = rendered(plots.rotation(*arguments, class_names="abcd")).axes
     assert texts(without.get_legend()) == ["a", "b"]
     _, true, _ = rendered(plots.rotation(*arguments, label=2, class_names="abcd")).axes
@@ -53,13 +53,13 @@ def test_classes_that_never_matter_are_left_out_but_the_true_one_is_not():
 
 def test_a_class_keeps_its_colour_in_every_figure():
     few, many = of_probabilities([0.05, 0.95], [0.05, 0.95]), of_probabilities([0.5, 0.5], [0.5, 0.5])
-    of_few, of_many = (plots.rotation(images(2), predictive, [0, 90]).axes[1] for predictive in (few, many))
+    of_few, of_many = (plots.rotation(images(2), [0, 90], predictive).axes[1] for predictive in (few, many))
     assert of_few.lines[0].get_color() == of_many.lines[1].get_color() != of_many.lines[0].get_color()
 
 
 def test_the_parts_of_the_entropy_stand_one_on_the_other():
     predictive = of_classes()
-    *_, entropy = rendered(plots.rotation(images(), predictive, ANGLES)).axes
+    *_, entropy = rendered(plots.rotation(images(), ANGLES, predictive)).axes
     assert texts(entropy.get_legend()) == ["Epistemic", "Aleatoric"]
     aleatoric, epistemic = entropy.collections
     np.testing.assert_allclose(edges_of(aleatoric, ANGLES), (np.zeros(4), predictive.expected_entropy()), rtol=1e-5)
@@ -69,7 +69,7 @@ def test_the_parts_of_the_entropy_stand_one_on_the_other():
 
 def test_pictures_are_the_images_at_their_angles_and_none_covers_another():
     shown = images()
-    pictures, *_ = rendered(plots.rotation(shown, of_classes(), ANGLES)).axes
+    pictures, *_ = rendered(plots.rotation(shown, ANGLES, of_classes())).axes
     for picture, image, angle in zip(pictures.images, shown, ANGLES, strict=True):
         np.testing.assert_allclose(np.squeeze(picture.get_array()), image[..., 0])
         left, right, *_ = picture.get_extent()
@@ -81,7 +81,7 @@ def test_pictures_are_the_images_at_their_angles_and_none_covers_another():
 
 def test_captions_are_the_predicted_classes_red_where_they_are_wrong():
     predictive = of_probabilities([0.8, 0.2], [0.3, 0.7], [0.9, 0.1])
-    arguments = images(3), predictive, [0, 45, 90]
+    arguments = images(3), [0, 45, 90], predictive
     captions = [plots.rotation(*arguments, label=label, class_names="ab").axes[0].texts for label in (None, 0)]
     for texts_of_one in captions:
         assert [text.get_text() for text in texts_of_one] == ["a", "b", "a"]
@@ -92,8 +92,8 @@ def test_captions_are_the_predicted_classes_red_where_they_are_wrong():
 
 def test_the_order_of_the_angles_does_not_matter():
     shown, predictive, order = images(), of_classes(), rng.permutation(4)
-    one = plots.rotation(shown, predictive, ANGLES, label=1)
-    other = plots.rotation(shown[order], predictive[order], ANGLES[order], label=1)
+    one = plots.rotation(shown, ANGLES, predictive, label=1)
+    other = plots.rotation(shown[order], ANGLES[order], predictive[order], label=1)
     for axes, expected in zip(other.axes, one.axes, strict=True):
         for line, expected_line in zip(axes.lines, expected.lines, strict=True):
             np.testing.assert_allclose(line.get_xydata(), expected_line.get_xydata(), rtol=1e-5)
@@ -103,14 +103,14 @@ def test_the_order_of_the_angles_does_not_matter():
 
 def test_of_many_angles_some_pictures_are_drawn_and_all_probabilities():
     angles = np.arange(0, 361, 5)
-    pictures, probabilities, _ = rendered(plots.rotation(images(73), of_classes(inputs=73), angles)).axes
+    pictures, probabilities, _ = rendered(plots.rotation(images(73), angles, of_classes(inputs=73))).axes
     assert 5 < len(pictures.images) <= 13
     assert len(probabilities.lines[0].get_xdata()) == 73
 
 
 @pytest.mark.parametrize("names", ["abcde", ["Ankle boot", "Sandal", "c", "d", "e"]], ids=["short", "long"])
 def test_captions_overlap_neither_each_other_nor_the_edge_of_the_figure(names):
-    figure = rendered(plots.rotation(images(13), of_classes(inputs=13), np.arange(0, 181, 15), class_names=names))
+    figure = rendered(plots.rotation(images(13), np.arange(0, 181, 15), of_classes(inputs=13), class_names=names))
     captions = figure.axes[0].texts
     for caption in captions:
         box = caption.get_window_extent()
@@ -141,4 +141,4 @@ def test_captions_overlap_neither_each_other_nor_the_edge_of_the_figure(names):
 )
 def test_a_rotation_refuses_what_does_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
-        plots.rotation(**{"images": images(), "predictive": of_classes(), "angles": ANGLES, **arguments})
+        plots.rotation(**{"images": images(), "angles": ANGLES, "predictive": of_classes(), **arguments})

@@ -29,7 +29,7 @@ def drawn(figure):
 
 def test_points_are_predictive_means_over_observed_targets():
     y, predictive = rng.normal(size=(30, 1)), of_a_target()
-    points, _, _ = drawn(rendered(plots.observed(y, predictive)))
+    points, _, _ = drawn(rendered(plots.observed(predictive, y)))
     expected = np.stack([y[:, 0], predictive.mean()[:, 0]], axis=1)
     np.testing.assert_allclose(points[np.argsort(points[:, 0])], expected[np.argsort(y[:, 0])], rtol=1e-6)
 
@@ -37,7 +37,7 @@ def test_points_are_predictive_means_over_observed_targets():
 @pytest.mark.parametrize("level", [0.5, 0.95])
 def test_intervals_have_equal_tails_of_the_mixture(level):
     y, predictive = rng.normal(size=30), of_a_target(scale=0.5)
-    _, intervals, _ = drawn(rendered(plots.observed(y, predictive, level)))
+    _, intervals, _ = drawn(rendered(plots.observed(predictive, y, level)))
     order, at = np.argsort(y), np.argsort(intervals[:, 0, 0])
     np.testing.assert_array_equal(intervals[at][:, :, 0], np.stack([y[order]] * 2, axis=1))
     loc = predictive.outputs[:, order, 0]
@@ -48,7 +48,7 @@ def test_intervals_have_equal_tails_of_the_mixture(level):
 
 def test_the_title_has_the_share_inside_and_those_outside_are_red():
     y = np.array([-3.0, -1.9, 0.0, 1.9, 2.1])
-    figure = rendered(plots.observed(y, Predictive(np.zeros((3, 5, 1)), likelihoods.Normal(scale=1.0))))
+    figure = rendered(plots.observed(Predictive(np.zeros((3, 5, 1)), likelihoods.Normal(scale=1.0)), y))
     assert titles(figure) == ["60 % of 5 targets in their 95 % interval"]
     points, intervals, inside = drawn(figure)
     np.testing.assert_array_equal(points[inside, 0], [-1.9, 0.0, 1.9])
@@ -62,13 +62,13 @@ def test_the_title_has_the_share_inside_and_those_outside_are_red():
 
 
 def test_the_diagonal_is_where_predicted_is_observed():
-    (axes,) = plots.observed(rng.normal(size=30), of_a_target()).axes
+    (axes,) = plots.observed(of_a_target(), rng.normal(size=30)).axes
     assert (axes.lines[0].get_xy1(), axes.lines[0].get_slope()) == ((0, 0), 1)
 
 
 @pytest.mark.parametrize("likelihood", [likelihoods.Normal(), likelihoods.Laplace(), likelihoods.StudentT()])
 def test_networks_that_predict_their_scale_can_be_drawn(likelihood):
-    figure = rendered(plots.observed(np.zeros(30), Predictive(rng.normal(size=(5, 30, 2)), likelihood)))
+    figure = rendered(plots.observed(Predictive(rng.normal(size=(5, 30, 2)), likelihood), np.zeros(30)))
     assert len(drawn(figure)[0]) == 30
 
 
@@ -84,4 +84,4 @@ def test_networks_that_predict_their_scale_can_be_drawn(likelihood):
 )
 def test_observed_refuses_what_does_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
-        plots.observed(**{"y": np.zeros(30), "predictive": of_a_target(), **arguments})
+        plots.observed(**{"predictive": of_a_target(), "y": np.zeros(30), **arguments})

@@ -14,12 +14,18 @@ Computer Vision?").
 | real, of several modes | `NormalMixture`    | logits, locations and scales of the components |
 | counts                 | `Poisson`          | logarithm of the rate                          |
 | counts, overdispersed  | `NegativeBinomial` | logarithm of the mean, and concentration       |
+
+For another one, write a subclass of `Likelihood`, or of one of `IndependentLikelihood`, `CountLikelihood` and
+`LocationScale`, which leave less to define; `Likelihood` says what.
 """
 
 from tfp_bnn.likelihoods.bernoulli import Bernoulli
 from tfp_bnn.likelihoods.categorical import Categorical
+from tfp_bnn.likelihoods.counts import CountLikelihood
+from tfp_bnn.likelihoods.independent import IndependentLikelihood
 from tfp_bnn.likelihoods.laplace import Laplace
 from tfp_bnn.likelihoods.likelihood import Likelihood
+from tfp_bnn.likelihoods.location_scale import LocationScale
 from tfp_bnn.likelihoods.negative_binomial import NegativeBinomial
 from tfp_bnn.likelihoods.normal import Normal
 from tfp_bnn.likelihoods.normal_mixture import NormalMixture
@@ -29,8 +35,11 @@ from tfp_bnn.likelihoods.student_t import StudentT
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "CountLikelihood",
+    "IndependentLikelihood",
     "Laplace",
     "Likelihood",
+    "LocationScale",
     "NegativeBinomial",
     "Normal",
     "NormalMixture",

@@ -39,7 +39,7 @@ class Bernoulli(LogitLikelihood, IndependentLikelihood):
     """
 
     activation = "sigmoid"
-    _plural = "Bernoulli distributions"
+    target_kind = "yes or no"
     _targets_expected = "Targets must be 0 or 1."
 
     def _allowed(self, y: Tensor) -> Tensor:

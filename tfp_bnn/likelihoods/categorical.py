@@ -38,6 +38,7 @@ class Categorical(LogitLikelihood):
     """
 
     activation = "softmax"
+    target_kind = "classes"
     _targets_hint = " Of one-hot labels take y.argmax(axis=-1)."
 
     def _logits_of_probabilities(self, probabilities: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """What likelihoods of real targets, of counts and of yes-or-no targets have in common."""
 
 import abc
-import math
 from types import ModuleType
 from typing import Any
 
@@ -9,6 +8,7 @@ import keras
 import numpy as np
 
 from tfp_bnn._backend import tfp
+from tfp_bnn._numerics.inverse_cdf import Cdf
 from tfp_bnn.likelihoods.likelihood import Likelihood
 
 Tensor = Any
@@ -19,14 +19,15 @@ class IndependentLikelihood(Likelihood):
 
     The outputs are blocks of one size, the number of targets: first one parameter of all targets, then the next.
 
-    A family says what its parameters are, `_parameters`, and what it is in them: the abstract methods below, `mean`,
-    `variance` and, where it has a closed form, `entropy`. All of them are elementwise but the entropy, which is summed.
+    A family, of yours or of the package, says what its parameters are, `_parameters`, and what it is in them:
+    `_log_densities`, `mean` and `variance`. It may say `entropy`, `_cdf`, `_quantile`, `_distributions`, and which
+    targets are `_allowed`; without these it has none of what they are for, see `Likelihood`. All of them are
+    elementwise but the entropy, which is summed. `_log_densities` is compiled, so it is made of `keras.ops`; `_cdf` and
+    `_quantile` take NumPy arrays in double precision.
     """
 
-    _plural: str
-    """The family's distributions, as errors call them."""
-
-    _targets_expected = "Targets must be finite."
+    _num_parameters = 1
+    """Of how many outputs for each target the parameters are made."""
 
     # What a family is.
 
@@ -38,20 +39,19 @@ class IndependentLikelihood(Likelihood):
     def _log_densities(self, y: Tensor, *parameters: Tensor) -> Tensor:
         """Returns the log-density, or of counts the log-probability, of each target, [..., n, targets]."""
 
-    @abc.abstractmethod
+    def _cdf(self, y: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
+        """Returns P(Y <= y) of each target, [..., n, targets]."""
+        raise self._not_defined("cdf")
+
+    def _quantile(self, probability: float, *parameters: np.ndarray) -> np.ndarray:
+        """Returns the quantile of each target, [..., n, targets]."""
+        raise self._not_defined("quantile")
+
     def _distributions(self, tfd: ModuleType, *parameters: Tensor) -> Any:
         """Returns the distribution of TFP's `tfd` of each target; its batch shape is [..., n, targets]."""
-
-    def _allowed(self, y: Tensor) -> Tensor:
-        """Returns where a target can be had. Operators alone, so that it takes arrays and tensors."""
-        return abs(y) < math.inf
+        raise self._not_defined("distribution")
 
     # What follows from it.
-
-    @property
-    def _num_parameters(self) -> int:
-        """Of how many outputs for each target the parameters are made."""
-        return 1
 
     def num_targets(self, num_outputs: int) -> int:
         """Returns how many targets so many outputs predict; raises ValueError if it cannot be."""
@@ -81,37 +81,27 @@ class IndependentLikelihood(Likelihood):
         y = self._rows_beside(ops.cast(y, parameters[0].dtype), np.shape(outputs))
         return ops.sum(self._log_densities(y, *parameters), axis=-1)
 
-    def check_targets(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Returns `y`; raises ValueError if a target cannot be had."""
-        with np.errstate(invalid="ignore"):
-            allowed = self._allowed(y)
-        if not allowed.all():
-            raise ValueError(f"{self._targets_expected} Received: {y[~allowed].flat[0]}")
-        return y
+    def _in_double(self, outputs: np.ndarray) -> list[np.ndarray]:
+        """Returns the parameters as arrays in double precision."""
+        return [keras.ops.convert_to_numpy(values).astype("float64") for values in self._parameters(outputs)]
 
-    def entropy(self, outputs: Tensor) -> Tensor:
-        """Raises ValueError: the entropy has no closed form."""
-        raise self._no_closed_form(self._plural)
+    def cdf(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Returns P(Y <= y | outputs) of each target, float64 [..., n, targets]; raises ValueError if it has none."""
+        return self._cdf(np.asarray(y, "float64"), *self._in_double(outputs))
 
-    def predictive_entropy(self, draws: Tensor) -> Tensor:
-        """Raises ValueError: the entropy of a mixture of the draws has no closed form."""
-        raise self._no_closed_form(f"a mixture of {self._plural}")
+    def cdf_given(self, outputs: np.ndarray) -> Cdf:
+        """Returns the function from y to `cdf(outputs, y)`; the parameters are computed once."""
+        if type(self).cdf is not IndependentLikelihood.cdf:
+            return super().cdf_given(outputs)
+        parameters = self._in_double(outputs)
+        return lambda y: self._cdf(y, *parameters)
 
-    def _no_closed_form(self, of: str) -> ValueError:
-        return ValueError(
-            f"The entropy of {of} has no closed form; see `epistemic_stddev` and `aleatoric_stddev`. "
-            f"Received: likelihood={type(self).__name__}"
-        )
+    def quantile(self, outputs: np.ndarray, probability: float) -> np.ndarray:
+        """Returns the quantile of each target, float64 [..., n, targets]; raises ValueError if it has none."""
+        return self._quantile(probability, *self._in_double(outputs))
 
     def distribution(self, outputs: Tensor) -> Any:
         """Returns the distributions of the targets' dimensions as one `tfd.Independent`."""
         parameters = self._parameters(outputs)
         tfd = tfp.distributions(*parameters)
         return tfd.Independent(self._distributions(tfd, *parameters), reinterpreted_batch_ndims=1)
-
-    def predictive_distribution(self, draws: Tensor) -> Any:
-        """Returns the equal mixture of the draws' distributions as a `tfd.MixtureSameFamily`."""
-        draws = keras.ops.swapaxes(draws, 0, 1)
-        logits = keras.ops.zeros(draws.shape[:2], draws.dtype)
-        tfd = tfp.distributions(draws)
-        return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), self.distribution(draws))

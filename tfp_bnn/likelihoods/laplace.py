@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfp_bnn.likelihoods.location_scale import LocationScale
 
@@ -40,13 +41,19 @@ class Laplace(LocationScale):
     equation 5, of the predicted scale.
     """
 
-    _plural = "Laplace distributions"
     _log_normalizer = math.log(2)
     _mean_log_kernel = -1.0
     _noise_variance = 2.0
 
     def _log_kernel(self, z: Tensor) -> Tensor:
         return -keras.ops.abs(z)
+
+    def _noise_cdf(self, z: np.ndarray) -> np.ndarray:
+        beyond = 0.5 * np.exp(-np.abs(z))
+        return np.where(z > 0, 1 - beyond, beyond)
+
+    def _noise_quantile(self, probability: float) -> float:
+        return math.log(2 * probability) if probability < 0.5 else -math.log(2 * (1 - probability))
 
     def _distributions(self, tfd: ModuleType, loc: Tensor, scale: Tensor) -> Any:
         return tfd.Laplace(loc, scale)

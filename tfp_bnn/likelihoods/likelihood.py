@@ -5,17 +5,48 @@ batch, the first half of the negative ELBO.
 """
 
 import abc
+import functools
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
+
+from tfp_bnn._backend import tfp
+from tfp_bnn._numerics.inverse_cdf import Cdf
 
 Tensor = Any
 
 
 class Likelihood(keras.losses.Loss, abc.ABC):
-    """A likelihood over y, given a network's outputs. All methods take outputs of any leading shape."""
+    """A likelihood over y, given a network's outputs. All methods take outputs of any leading shape.
+
+    A likelihood of your own is a subclass. Its `log_prob` is compiled, so it is made of `keras.ops`; all else may be
+    made of NumPy. What it does not define is an error where it is needed, and nowhere else.
+
+    | It defines                                        | and has                                                |
+    | ------------------------------------------------- | ------------------------------------------------------ |
+    | `num_targets`, `log_prob`, `mean` and `variance`  | `fit`, `predict`, `summarize`, `evaluate`: it must     |
+    | `target_kind`, if its targets are not real        | what is for such targets only                          |
+    | `cdf` and `quantile`                              | `Predictive.quantiles`, of real targets and of counts  |
+    | `entropy`                                         | `expected_entropy`                                     |
+    | `predictive_entropy`                              | `entropy` and `mutual_information` of a `Predictive`   |
+    | `entropy_of_mean`                                 | those of a `PredictiveSummary`                         |
+    | `distribution`                                    | `Predictive.distribution`, in TFP                      |
+    | `predicts_classes` and `class_probabilities`      | accuracy, decisions, cut-offs, and figures of classes  |
+    | `class_logits`                                    | `Predictive.as_classes`, whose draws have temperatures |
+    | `get_config`, if its constructor takes more       | files, once Keras knows the class                      |
+    | `check_targets`, `check_scale`, `check_model`, .. | errors and warnings of its own                         |
+
+    `IndependentLikelihood` leaves less to define where the targets are independent, `CountLikelihood` where they are
+    counts, and `LocationScale` where noise of one shape is moved and stretched.
+    """
+
+    target_kind: Literal["real", "counts", "yes or no", "classes"] = "real"
+    """What each target is: a real number, a count 0, 1, 2, ..., yes or no as 1 or 0, or the label of a class."""
+
+    _targets_expected = "Targets must be finite."
 
     def __init__(self, name: str = "nll", reduction: str = "sum_over_batch_size", **kwargs: Any):
         super().__init__(name=name, reduction=reduction, **kwargs)
@@ -41,7 +72,7 @@ class Likelihood(keras.losses.Loss, abc.ABC):
             outputs: the network's, [..., n, outputs].
             y: labels or targets of the last positions of the outputs' leading shape, the same for all before: of
                 outputs [draws, n, outputs], those of n inputs. A row for each, as `rows_of_targets` gives them, is
-                never taken for anything else.
+                never taken for anything else; the package gives such rows, with an axis of one for the draws.
         """
 
     @abc.abstractmethod
@@ -101,9 +132,17 @@ class Likelihood(keras.losses.Loss, abc.ABC):
     def check_scale(self, stddev: np.ndarray | float) -> None:
         """Warns if targets of this standard deviation need to be standardized: where the likelihood has a scale."""
 
-    @abc.abstractmethod
     def check_targets(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Returns `y` if it can be had under this likelihood; raises ValueError otherwise. Takes NumPy arrays."""
+        """Returns `y`; raises ValueError if a target cannot be had. Takes NumPy arrays."""
+        with np.errstate(invalid="ignore"):
+            allowed = self._allowed(y)
+        if not allowed.all():
+            raise ValueError(f"{self._targets_expected} Received: {y[~allowed].flat[0]}")
+        return y
+
+    def _allowed(self, y: Tensor) -> Tensor:
+        """Returns where a target can be had. Operators alone, so that it takes arrays and tensors."""
+        return abs(y) < math.inf
 
     @abc.abstractmethod
     def mean(self, outputs: Tensor) -> Tensor:
@@ -113,13 +152,55 @@ class Likelihood(keras.losses.Loss, abc.ABC):
     def variance(self, outputs: Tensor) -> Tensor:
         """Returns Var[y | outputs], elementwise: what no better knowledge of the weights can take away."""
 
-    @abc.abstractmethod
-    def entropy(self, outputs: Tensor) -> Tensor:
-        """Returns the entropy of p(y | outputs) in nats, one number an example."""
+    def cdf(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Returns P(Y <= y | outputs) of each target, float64 [..., n, targets].
 
-    @abc.abstractmethod
+        Args:
+            outputs: the network's, [..., n, outputs], an array.
+            y: where, [n, targets]; the same for all draws.
+
+        Raises:
+            ValueError: if it is not defined, as of classes.
+        """
+        raise self._not_defined("cdf")
+
+    def cdf_given(self, outputs: np.ndarray) -> Cdf:
+        """Returns the function from y to `cdf(outputs, y)`, for many y: what is done once may be done here."""
+        return functools.partial(self.cdf, outputs)
+
+    def quantile(self, outputs: np.ndarray, probability: float) -> np.ndarray:
+        """Returns the quantile of each target, float64 [..., n, targets]; of counts the least y with `cdf(y) >= p`.
+
+        Raises:
+            ValueError: if it is not defined, as of classes.
+        """
+        raise self._not_defined("quantile")
+
+    def quantile_bounds(self, outputs: np.ndarray, probability: float) -> tuple[np.ndarray, np.ndarray]:
+        """Returns two arrays between which the quantiles lie, such as these twice; they are where a search starts."""
+        quantile = self.quantile(outputs, probability)
+        return quantile, quantile
+
+    @property
+    def has_entropy(self) -> bool:
+        """Whether `entropy` is defined: not every likelihood has one in closed form."""
+        return type(self).entropy is not Likelihood.entropy
+
+    def entropy(self, outputs: Tensor) -> Tensor:
+        """Returns the entropy of p(y | outputs) in nats, one number an example.
+
+        Raises:
+            ValueError: if it has no closed form.
+        """
+        raise self._no_closed_form("")
+
     def predictive_entropy(self, draws: Tensor) -> Tensor:
-        """Returns the entropy of the mean over weight draws of p(y | outputs) in nats, one number an example."""
+        """Returns the entropy of the mean over weight draws of p(y | outputs) in nats, one number an example.
+
+        Raises:
+            ValueError: if it has no closed form.
+        """
+        raise self._no_closed_form("a mixture of ")
 
     def entropy_of_mean(self, mean: Tensor) -> Tensor:
         """Returns the entropy in nats of the predictive distribution of this mean, E[y], one number an example.
@@ -138,19 +219,43 @@ class Likelihood(keras.losses.Loss, abc.ABC):
 
     def class_logits(self, outputs: Tensor) -> Tensor:
         """Returns logits [..., n, classes] whose softmax are the classes' probabilities, if it predicts classes."""
-        raise NotImplementedError
+        raise self._not_defined("class_logits")
 
     def class_probabilities(self, mean: np.ndarray) -> np.ndarray:
         """Returns the probabilities [n, classes] of the predictive distribution of this mean, if it is of classes."""
-        raise NotImplementedError
+        raise self._not_defined("class_probabilities")
 
-    @abc.abstractmethod
+    def at_temperature(self, outputs: np.ndarray, temperature: float) -> "tuple[np.ndarray, Likelihood]":
+        """Returns the logits of the classes divided by a temperature, and the likelihood that takes them.
+
+        Raises:
+            ValueError: if the likelihood has no logits itself.
+        """
+        raise ValueError(
+            f"Only logits have a temperature: take `as_classes()` first. Received: likelihood={type(self).__name__}"
+        )
+
     def distribution(self, outputs: Tensor) -> Any:
         """Returns p(y | outputs) as a TFP distribution."""
+        raise self._not_defined("distribution")
 
-    @abc.abstractmethod
     def predictive_distribution(self, draws: Tensor) -> Any:
         """Returns the mean over weight draws, [draws, n, outputs], of p(y | outputs) as a TFP distribution."""
+        draws = keras.ops.swapaxes(draws, 0, 1)
+        logits = keras.ops.zeros(draws.shape[:2], draws.dtype)
+        tfd = tfp.distributions(draws)
+        return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), self.distribution(draws))
+
+    def _no_closed_form(self, of: str) -> ValueError:
+        name = type(self).__name__
+        return ValueError(
+            f"The entropy of {of}{name} distributions has no closed form; see `epistemic_stddev` and "
+            f"`aleatoric_stddev`. Received: likelihood={name}"
+        )
+
+    def _not_defined(self, method: str) -> ValueError:
+        name = type(self).__name__
+        return ValueError(f"`{method}` is not defined by this likelihood. Received: likelihood={name}")
 
 
 def _fits(shape: Sequence[int | None], expected: Sequence[int | None]) -> bool:

@@ -23,6 +23,9 @@ Tensor = Any
 class LocationScale(IndependentLikelihood):
     """A location-scale family, `y = loc + scale * z` with noise z of a fixed density `exp(log_kernel(z)) / normalizer`.
 
+    A family defines `_log_kernel`, `_log_normalizer` and `_noise_variance`, and `mean` if that of the noise is not 0.
+    For its entropy it defines `_mean_log_kernel`, for quantiles `_noise_cdf` and `_noise_quantile`.
+
     With a fixed scale the outputs are loc, as many as targets. With `scale=None` the network predicts the scale too:
     the first half of the outputs is loc, the second half, x, gives the scale `(x + sqrt(x^2 + 4)) / 2`: 1 at 0. That
     suits standardized targets.
@@ -39,8 +42,8 @@ class LocationScale(IndependentLikelihood):
     _log_normalizer: float
     """The logarithm of the integral of `exp(log_kernel(z))`."""
 
-    _mean_log_kernel: float
-    """E[log_kernel(z)]."""
+    _mean_log_kernel: float | None = None
+    """E[log_kernel(z)]; None if it is not known."""
 
     _noise_variance: float
     """Var[z]."""
@@ -63,6 +66,14 @@ class LocationScale(IndependentLikelihood):
     def _log_kernel(self, z: Tensor) -> Tensor:
         """Returns the log-density of the noise z, up to a constant, elementwise."""
 
+    def _noise_cdf(self, z: np.ndarray) -> np.ndarray:
+        """Returns P(Z <= z) of the noise, elementwise."""
+        raise self._not_defined("cdf")
+
+    def _noise_quantile(self, probability: float) -> float:
+        """Returns the quantile of the noise."""
+        raise self._not_defined("quantile")
+
     def _parameters(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Returns loc and scale."""
         if self.scale is not None:
@@ -82,6 +93,12 @@ class LocationScale(IndependentLikelihood):
     def _log_densities(self, y: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
         return self._log_kernel((y - loc) / scale) - keras.ops.log(scale) - self._log_normalizer
 
+    def _cdf(self, y: np.ndarray, loc: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return self._noise_cdf((y - loc) / scale)
+
+    def _quantile(self, probability: float, loc: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return loc + scale * self._noise_quantile(probability)
+
     def mean(self, outputs: Tensor) -> Tensor:
         """Returns loc."""
         return self._parameters(outputs)[0]
@@ -90,8 +107,15 @@ class LocationScale(IndependentLikelihood):
         """Returns `scale^2 Var[z]`."""
         return self._noise_variance * keras.ops.square(self._parameters(outputs)[1])
 
+    @property
+    def has_entropy(self) -> bool:
+        """Whether the entropy of the noise is known."""
+        return self._mean_log_kernel is not None
+
     def entropy(self, outputs: Tensor) -> Tensor:
         """Returns the sum over the targets' dimensions of `log(scale)` and the entropy of z, in nats."""
+        if not self.has_entropy:
+            return super().entropy(outputs)
         log_scale = keras.ops.log(self._parameters(outputs)[1])
         return keras.ops.sum(log_scale + self._log_normalizer - self._mean_log_kernel, axis=-1)
 

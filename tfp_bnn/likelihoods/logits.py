@@ -61,9 +61,10 @@ class LogitLikelihood(Likelihood):
     def _logits_of_probabilities(self, probabilities: Tensor) -> Tensor:
         """Returns finite logits of probabilities, also of 0 and 1; NaN of what is none."""
 
-    def of_logits(self) -> Self:
-        """Returns the same likelihood of outputs that are logits."""
-        return type(self).from_config({**self.get_config(), "from_logits": True})
+    def at_temperature(self, outputs: np.ndarray, temperature: float) -> tuple[np.ndarray, Self]:
+        """Returns the logits divided by a temperature, and the same likelihood of outputs that are logits."""
+        of_logits = type(self).from_config({**self.get_config(), "from_logits": True})
+        return keras.ops.convert_to_numpy(self.logits(outputs)) / temperature, of_logits
 
     def check_outputs(self, outputs: Tensor) -> None:
         """Raises ValueError if the outputs are seen to be probabilities where logits are expected, or are of another.

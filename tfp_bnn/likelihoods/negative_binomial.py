@@ -5,10 +5,12 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
+from scipy import special
 
 from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
 from tfp_bnn._numerics.stirling import stirling_remainder
-from tfp_bnn.likelihoods.counts import CountLikelihood
+from tfp_bnn.likelihoods.counts import CountLikelihood, exp
 from tfp_bnn.likelihoods.scales import MIN_SCALE, check_least, positive, warn_of_earlier_link
 
 Tensor = Any
@@ -48,7 +50,7 @@ class NegativeBinomial(CountLikelihood):
     "Fast and Accurate Computation of Binomial Probabilities", of how the log-probability is computed.
     """
 
-    _plural = "negative binomial distributions"
+    _num_parameters = 2
 
     def __init__(
         self,
@@ -59,10 +61,6 @@ class NegativeBinomial(CountLikelihood):
     ):
         super().__init__(name=name, reduction=reduction, **kwargs)
         self.min_concentration = check_least("min_concentration", min_concentration)
-
-    @property
-    def _num_parameters(self) -> int:
-        return 2
 
     def _parameters(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the logarithm of the mean, and the concentration."""
@@ -85,9 +83,8 @@ class NegativeBinomial(CountLikelihood):
         log_probs = ops.where(y == 0, -cost(logits), best - half_deviance)
         return ops.where(self._allowed(y), log_probs, math.nan)
 
-    def mean(self, outputs: Tensor) -> Tensor:
-        """Returns the mean."""
-        return keras.ops.exp(self._parameters(outputs)[0])
+    def _cdf_of_counts(self, y: np.ndarray, log_mean: np.ndarray, concentration: np.ndarray) -> np.ndarray:
+        return special.betainc(concentration, y + 1, concentration / (concentration + exp(log_mean)))
 
     def variance(self, outputs: Tensor) -> Tensor:
         """Returns `mean + mean^2 / concentration`."""

@@ -4,6 +4,8 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
+from scipy import special
 
 from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.location_scale import LocationScale
@@ -37,13 +39,18 @@ class Normal(LocationScale):
     equation 5, of the predicted scale.
     """
 
-    _plural = "normals"
     _log_normalizer = HALF_LOG_TWO_PI
     _mean_log_kernel = -0.5
     _noise_variance = 1.0
 
     def _log_kernel(self, z: Tensor) -> Tensor:
         return -0.5 * keras.ops.square(z)
+
+    def _noise_cdf(self, z: np.ndarray) -> np.ndarray:
+        return special.ndtr(z)
+
+    def _noise_quantile(self, probability: float) -> float:
+        return special.ndtri(probability)
 
     def _distributions(self, tfd: ModuleType, loc: Tensor, scale: Tensor) -> Any:
         return tfd.Normal(loc, scale)

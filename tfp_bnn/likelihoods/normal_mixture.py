@@ -5,9 +5,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from scipy import special
 
 from tfp_bnn._checks import check_count
 from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
+from tfp_bnn._numerics.inverse_cdf import real_quantile
 from tfp_bnn.likelihoods.independent import IndependentLikelihood
 from tfp_bnn.likelihoods.scales import (
     INITIAL_SCALE,
@@ -50,8 +52,6 @@ class NormalMixture(IndependentLikelihood):
     equations 5.148 (density), 5.158 (mean) and 5.160 (variance). The scales there are exponentials.
     """
 
-    _plural = "mixtures of normals"
-
     def __init__(
         self,
         num_components: int = 3,
@@ -88,6 +88,25 @@ class NormalMixture(IndependentLikelihood):
         z = (ops.expand_dims(y, -1) - locs) / scales
         log_normals = -0.5 * ops.square(z) - ops.log(scales) - HALF_LOG_TWO_PI
         return ops.logsumexp(log_weights + log_normals, axis=-1)
+
+    def _in_double(self, outputs: np.ndarray) -> list[np.ndarray]:
+        """Returns the components' weights, locs and scales as arrays in double precision."""
+        log_weights, *others = super()._in_double(outputs)
+        # The network's precision lets the weights add up to 1 no better than to 1e-7.
+        return [special.softmax(log_weights, axis=-1), *others]
+
+    def _cdf(self, y: np.ndarray, weights: np.ndarray, locs: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        return np.einsum("...k,...k->...", weights, special.ndtr((y[..., np.newaxis] - locs) / scales))
+
+    def quantile(self, outputs: np.ndarray, probability: float) -> np.ndarray:
+        """Returns the quantile of each target, float64 [..., n, targets]."""
+        return real_quantile(self.cdf_given(outputs), *self.quantile_bounds(outputs, probability), probability)
+
+    def quantile_bounds(self, outputs: np.ndarray, probability: float) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the least and the greatest quantile of the components."""
+        _, locs, scales = self._in_double(outputs)
+        of_components = locs + scales * special.ndtri(probability)
+        return of_components.min(axis=-1), of_components.max(axis=-1)
 
     def mean(self, outputs: Tensor) -> Tensor:
         """Returns the mean of the components' locs."""

@@ -5,10 +5,12 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
+from scipy import special
 
 from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
 from tfp_bnn._numerics.stirling import stirling_remainder
-from tfp_bnn.likelihoods.counts import CountLikelihood
+from tfp_bnn.likelihoods.counts import CountLikelihood, exp
 
 Tensor = Any
 
@@ -31,8 +33,6 @@ class Poisson(CountLikelihood):
     Computation of Binomial Probabilities", of how the log-probability is computed.
     """
 
-    _plural = "Poisson distributions"
-
     def _parameters(self, outputs: Tensor) -> tuple[Tensor]:
         """Returns the logarithm of the rate."""
         return (keras.ops.convert_to_tensor(outputs),)
@@ -46,9 +46,8 @@ class Poisson(CountLikelihood):
         log_probs = ops.where(y == 0, -ops.exp(log_rate), best - half_deviance)
         return ops.where(self._allowed(y), log_probs, math.nan)
 
-    def mean(self, outputs: Tensor) -> Tensor:
-        """Returns the rate."""
-        return keras.ops.exp(outputs)
+    def _cdf_of_counts(self, y: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
+        return special.pdtr(y, exp(log_rate))
 
     def variance(self, outputs: Tensor) -> Tensor:
         """Returns the rate."""

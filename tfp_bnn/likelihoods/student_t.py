@@ -5,7 +5,8 @@ from types import ModuleType
 from typing import Any
 
 import keras
-import scipy.special
+import numpy as np
+from scipy import special
 
 from tfp_bnn.likelihoods.location_scale import LocationScale
 from tfp_bnn.likelihoods.scales import MIN_SCALE
@@ -45,8 +46,6 @@ class StudentT(LocationScale):
     Source: Lange, Little and Taylor 1989, "Robust Statistical Modeling Using the t Distribution".
     """
 
-    _plural = "Student's t distributions"
-
     def __init__(
         self,
         df: float = 4.0,
@@ -61,8 +60,8 @@ class StudentT(LocationScale):
             raise ValueError(f"`df` must be above 2, so that the variance is finite, and finite. Received: df={df}")
         self.df = df
         half = 0.5 * (df + 1)
-        self._log_normalizer = float(scipy.special.betaln(0.5, 0.5 * df) + 0.5 * math.log(df))
-        self._mean_log_kernel = -half * float(scipy.special.digamma(half) - scipy.special.digamma(0.5 * df))
+        self._log_normalizer = float(special.betaln(0.5, 0.5 * df) + 0.5 * math.log(df))
+        self._mean_log_kernel = -half * float(special.digamma(half) - special.digamma(0.5 * df))
         self._noise_variance = df / (df - 2)
 
     def _log_kernel(self, z: Tensor) -> Tensor:
@@ -73,6 +72,12 @@ class StudentT(LocationScale):
         log_far = 2.0 * ops.log(ops.where(far, u, 1.0))
         log_near = ops.log1p(ops.square(ops.where(far, 0.0, u)))
         return -0.5 * (self.df + 1) * ops.where(far, log_far, log_near)
+
+    def _noise_cdf(self, z: np.ndarray) -> np.ndarray:
+        return special.stdtr(self.df, z)
+
+    def _noise_quantile(self, probability: float) -> float:
+        return special.stdtrit(self.df, probability)
 
     def _distributions(self, tfd: ModuleType, loc: Tensor, scale: Tensor) -> Any:
         return tfd.StudentT(self.df, loc, scale)

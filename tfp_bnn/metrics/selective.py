@@ -1,10 +1,14 @@
 """What is gained by refusing to answer where confidence is low."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def accuracy_rejection_curve(confidence: np.ndarray, correct: np.ndarray) -> pd.DataFrame:
+def accuracy_rejection_curve(confidence: np.ndarray, correct: np.ndarray) -> "pd.DataFrame":
     """Returns the accuracy of what is left when inputs are refused, the least confident first.
 
     Inputs of equal confidence are refused together, as by a threshold: the order of the inputs does not matter. There
@@ -29,6 +33,8 @@ def accuracy_rejection_curve(confidence: np.ndarray, correct: np.ndarray) -> pd.
     Source: Nadeem et al. 2009, "Accuracy-Rejection Curves (ARCs) for Comparing Classification Methods with a Reject
     Option", section 2.
     """
+    import pandas as pd  # Slow to import.
+
     confidence, correct = _check(confidence, correct)
     order = np.argsort(confidence)
     # The first of each group of equals: as many are refused when it is the least that is left.

@@ -13,7 +13,7 @@ import keras
 
 from tfp_bnn import _backend, _keras
 from tfp_bnn.layers.base import variational_layers
-from tfp_bnn.likelihoods.independent import IndependentLikelihood
+from tfp_bnn.likelihoods import Likelihood
 from tfp_bnn.objective import observations, outputs
 
 Tensor = Any
@@ -186,7 +186,8 @@ def _total(terms: Iterable[Tensor]) -> Tensor:
 
 def _variance_of_targets(model: keras.Model, y: Any) -> Tensor:
     """Returns the variance within the minibatch of the real target that varies most; 0 if there is none."""
-    if not isinstance(model.loss, IndependentLikelihood) or not keras.ops.is_tensor(y):
+    is_real = isinstance(model.loss, Likelihood) and model.loss.target_kind == "real"
+    if not is_real or not keras.ops.is_tensor(y):
         return keras.ops.zeros(())
     y = keras.ops.cast(y, "float32")
     return keras.ops.max(keras.ops.var(y, axis=tuple(range(max(1, len(y.shape) - 1)))))

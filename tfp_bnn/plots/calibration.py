@@ -34,7 +34,7 @@ def reliability(named: Mapping[str, Predictive], labels: np.ndarray, num_bins: i
         A figure with two panels, one above the other. The legend has the expected calibration errors.
 
     Raises:
-        ValueError: if there is no network, a likelihood is not `Categorical`, or an argument does not fit the rest.
+        ValueError: if there is no network, a likelihood is not one of classes, or an argument does not fit the rest.
 
     Example:
 

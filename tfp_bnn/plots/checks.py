@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from tfp_bnn.likelihoods import Categorical
 from tfp_bnn.plots.style import column
 from tfp_bnn.prediction.predictive import Predictive, check_classes_of
 
@@ -27,8 +26,8 @@ def all_classes_of(name: str, named: Mapping[str, Predictive]) -> dict[str, Pred
 
 def check_one_target(name: str, predictive: Any) -> None:
     """Raises ValueError if it does not predict one real number an input."""
-    real = isinstance(predictive, Predictive) and not isinstance(predictive.likelihood, Categorical)
-    if not real or predictive.mean().shape[1] != 1:
+    is_of_numbers = isinstance(predictive, Predictive) and predictive.likelihood.target_kind != "classes"
+    if not is_of_numbers or predictive.mean().shape[1] != 1:
         raise ValueError(f"`{name}` must be a Predictive of one real target. Received: {predictive!r}")
 
 

@@ -32,7 +32,7 @@ def predictions(
     Args:
         images: [n, height, width], or with 1 or 3 channels last; integers from 0 to 255, or numbers from 0 to 1. An
             image with numbers beyond that range is stretched from its least to its greatest.
-        predictive: the predictive distribution of the n images; its likelihood is `Categorical`.
+        predictive: the predictive distribution of the n images; its likelihood is one of classes.
         labels: true classes, integers [n]; None leaves them out.
         class_names: names of the classes; None numbers them.
         max_images: how many images are drawn, the first ones.
@@ -91,7 +91,7 @@ def uncertainty(named: Mapping[str, Predictive]) -> Figure:
         A figure with two panels: predictive entropy in nats, and the probability of the likeliest class.
 
     Raises:
-        ValueError: if there is no set, a set is empty, or a likelihood is not `Categorical`.
+        ValueError: if there is no set, a set is empty, or a likelihood is not one of classes.
 
     Example:
 

@@ -27,7 +27,7 @@ def regression(
     Args:
         x: inputs of the data, [n] or [n, 1].
         y: targets of the data, [n] or [n, 1].
-        x_test: inputs of the prediction, [m] or [m, 1], in any order.
+        x_test: inputs of the predictive distribution, [m] or [m, 1], in any order.
         predictive: the predictive distribution at `x_test`, of one target.
         truth: the noiseless targets at `x_test`, [m] or [m, 1], if they are known.
 
@@ -35,7 +35,7 @@ def regression(
         A figure with one panel, in units of the input and of the target.
 
     Raises:
-        ValueError: if an array has another shape, or the prediction another target.
+        ValueError: if an array has another shape, or the predictive distribution is not of one target.
 
     Example:
 
@@ -83,7 +83,7 @@ def quartiles(
     Args:
         x: inputs of the data, [n] or [n, 1].
         y: targets of the data, [n] or [n, 1].
-        x_test: inputs of the predictions, [m] or [m, 1], in any order.
+        x_test: inputs of the predictive distributions, [m] or [m, 1], in any order.
         named: the predictive distribution of each network at `x_test`, by the title of its panel. One draw, as of a
             network without uncertainty, has no bands.
         truth: the noiseless targets at `x_test`, [m] or [m, 1], if they are known.
@@ -92,7 +92,7 @@ def quartiles(
         A figure with a panel for each network, in units of the input and of the target.
 
     Raises:
-        ValueError: if there is no network, an array has another shape, or a prediction another target.
+        ValueError: if there is no network, an array has another shape, or a distribution is not of one target.
 
     Example:
 

@@ -32,7 +32,7 @@ def entropy_histograms(known: Predictive, unknown: Mapping[str, Predictive]) -> 
         A figure with one panel: the share of each set's inputs in bins of equal width, over entropy in nats.
 
     Raises:
-        ValueError: if there is no set, a set is empty, or a likelihood is not `Categorical`.
+        ValueError: if there is no set, a set is empty, or a likelihood is not one of classes.
 
     Example:
 

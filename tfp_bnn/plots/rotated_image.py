@@ -22,8 +22,8 @@ _BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
 @themed
 def rotation(
     images: np.ndarray,
-    predictive: Predictive,
     angles: np.ndarray,
+    predictive: Predictive,
     label: int | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Figure:
@@ -31,8 +31,8 @@ def rotation(
 
     Args:
         images: the image at each angle, [n, height, width], or with 1 or 3 channels last; pixels as for `predictions`.
-        predictive: the predictive distribution of the n images; its likelihood is `Categorical`.
         angles: in degrees, [n], at least two and all different, in any order.
+        predictive: the predictive distribution of the n images; its likelihood is one of classes.
         label: the true class, an integer; None leaves it out.
         class_names: names of the classes; None numbers them.
 
@@ -50,7 +50,7 @@ def rotation(
     >>> from tfp_bnn import likelihoods
     >>> turned = np.stack([np.rot90(np.eye(28), turns) for turns in range(4)])
     >>> predictive = Predictive(np.zeros((50, 4, 2)), likelihoods.Categorical())
-    >>> figure = rotation(turned, predictive, angles=[0, 90, 180, 270])
+    >>> figure = rotation(turned, [0, 90, 180, 270], predictive)
     >>> [axes.get_ylabel() for axes in figure.axes]
     ['', 'p(class)', 'Entropy (nats)']
 

@@ -32,7 +32,7 @@ def accuracy_rejection(named: Mapping[str, Predictive], labels: np.ndarray) -> F
         The last twentieth, a few inputs, may leave the panel below.
 
     Raises:
-        ValueError: if there is no network, a likelihood is not `Categorical`, or an argument does not fit the rest.
+        ValueError: if there is no network, a likelihood is not one of classes, or an argument does not fit the rest.
 
     Example:
 

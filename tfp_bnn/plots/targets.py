@@ -15,7 +15,7 @@ _LINES_AT_ONCE = 100
 
 
 @themed
-def observed(y: np.ndarray, predictive: Predictive, level: float = 0.95) -> Figure:
+def observed(predictive: Predictive, y: np.ndarray, level: float = 0.95) -> Figure:
     """Draws predictive means and central intervals of targets against the observed ones.
 
     An interval goes from the quantile `(1 - level) / 2` of the predictive distribution to `(1 + level) / 2`, with the
@@ -23,9 +23,9 @@ def observed(y: np.ndarray, predictive: Predictive, level: float = 0.95) -> Figu
     meets the diagonal.
 
     Args:
+        predictive: the predictive distribution of n inputs, of one target; its likelihood is one of real targets or of
+            counts.
         y: observed targets, [n] or [n, 1].
-        predictive: the predictive distribution of the n inputs, of one target; its likelihood is one of real targets
-            or of counts.
         level: probability of the intervals, between 0 and 1.
 
     Returns:
@@ -38,7 +38,7 @@ def observed(y: np.ndarray, predictive: Predictive, level: float = 0.95) -> Figu
 
     >>> from tfp_bnn import likelihoods
     >>> predictive = Predictive(np.zeros((50, 4, 1)), likelihoods.Normal(scale=1.0))
-    >>> observed([-1.9, 0.0, 1.9, 3.0], predictive).axes[0].get_title()
+    >>> observed(predictive, [-1.9, 0.0, 1.9, 3.0]).axes[0].get_title()
     '75 % of 4 targets in their 95 % interval'
     """
     check_level(level)

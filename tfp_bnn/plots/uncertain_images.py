@@ -27,7 +27,7 @@ def least_sure(
 
     Args:
         images: [n, height, width], or with 1 or 3 channels last; pixels as for `predictions`.
-        predictive: the predictive distribution of the n images; its likelihood is `Categorical`.
+        predictive: the predictive distribution of the n images; its likelihood is one of classes.
         labels: true classes, integers [n]; None leaves them out.
         class_names: names of the classes; None numbers them.
         max_images: how many images are drawn.

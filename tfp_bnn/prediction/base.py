@@ -125,4 +125,8 @@ class BasePredictive(abc.ABC):
         >>> predictive.to_frame().to_dict("records")
         [{'mean': 4.0, 'stddev': 5.0, 'epistemic_stddev': 3.0, 'aleatoric_stddev': 4.0}]
         """
-        return tables.of_classes(self) if self.predicts_classes() else tables.of_targets(self)
+        if not self.predicts_classes():
+            parts = {"epistemic_stddev": self.epistemic_stddev(), "aleatoric_stddev": self.aleatoric_stddev()}
+            return tables.of_targets({"mean": self.mean(), "stddev": self.stddev(), **parts})
+        parts = {"expected_entropy": self.expected_entropy(), "mutual_information": self.mutual_information()}
+        return tables.of_classes(self.class_probabilities(), {"entropy": self.entropy(), **parts})

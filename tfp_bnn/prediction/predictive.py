@@ -93,7 +93,8 @@ class Predictive(BasePredictive):
         """Returns the entropy of the predictive distribution in nats, [n]: aleatoric and epistemic together.
 
         Raises:
-            ValueError: if it has no closed form: of likelihoods other than `Categorical` and `Bernoulli` of one target.
+            ValueError: if it has no closed form: of the package's likelihoods `Categorical` has, and `Bernoulli` of one
+                target.
 
         Example:
 
@@ -134,7 +135,7 @@ class Predictive(BasePredictive):
             probabilities: between 0 and 1.
 
         Raises:
-            ValueError: if the likelihood is `Categorical` or `Bernoulli`, or a probability is out of range.
+            ValueError: if the likelihood has no quantiles, as those of classes, or a probability is out of range.
 
         Example:
 
@@ -168,8 +169,6 @@ class Predictive(BasePredictive):
         >>> predictive.as_classes().mean().round(3).tolist()
         [[0.2, 0.8]]
         """
-        if isinstance(self.likelihood, Categorical) and self.likelihood.from_logits:
-            return self
         self.check_classes()
         return Predictive(keras.ops.convert_to_numpy(self.likelihood.class_logits(self.outputs)), Categorical())
 
@@ -180,8 +179,8 @@ class Predictive(BasePredictive):
             temperature: positive; above 1 every draw is less sure. See `tfp_bnn.calibrate_temperature`.
 
         Raises:
-            ValueError: if the likelihood is none of classes (see `as_classes`), or the temperature is not positive and
-                finite.
+            ValueError: if the likelihood is none of classes, or has no logits (see `as_classes`), or the temperature is
+                not positive and finite.
 
         Example:
 
@@ -193,8 +192,7 @@ class Predictive(BasePredictive):
         self.check_classes()
         if not 0 < temperature < np.inf:
             raise ValueError(f"`temperature` must be positive and finite. Received: temperature={temperature}")
-        logits = keras.ops.convert_to_numpy(self.likelihood.logits(self.outputs))
-        return Predictive(logits / temperature, self.likelihood.of_logits())
+        return Predictive(*self.likelihood.at_temperature(self.outputs, temperature))
 
 
 def check_classes_of(name: str, predictive: Any) -> Predictive:

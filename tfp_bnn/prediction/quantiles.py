@@ -1,16 +1,11 @@
 """Quantiles of predicted real targets and counts: of a mixture over draws of the weights, so without closed form."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import keras
 import numpy as np
-from scipy import special
-from scipy.optimize import elementwise
 
-from tfp_bnn.likelihoods import Laplace, Likelihood, NegativeBinomial, Normal, NormalMixture, Poisson, StudentT
-
-_NO_CHANGE_OF_SIGN = -1  # A status of `elementwise.find_root`.
+from tfp_bnn._numerics.inverse_cdf import least_count, real_quantile
+from tfp_bnn.likelihoods import Likelihood
 
 
 def quantiles(outputs: np.ndarray, likelihood: Likelihood, probabilities: Sequence[float]) -> np.ndarray:
@@ -21,7 +16,7 @@ def quantiles(outputs: np.ndarray, likelihood: Likelihood, probabilities: Sequen
 
     Args:
         outputs: the network's, [draws, n, outputs], for d targets.
-        likelihood: `Normal`, `Laplace`, `StudentT`, `NormalMixture`, `Poisson` or `NegativeBinomial`.
+        likelihood: one of real targets or of counts, which has `cdf` and `quantile`.
         probabilities: between 0 and 1.
 
     Returns:
@@ -32,6 +27,7 @@ def quantiles(outputs: np.ndarray, likelihood: Likelihood, probabilities: Sequen
 
     Example:
 
+    >>> from tfp_bnn.likelihoods import Normal, Poisson
     >>> outputs = np.array([[[-1.0]], [[1.0]]])  # two narrow normals
     >>> quantiles(outputs, Normal(scale=0.1), (0.25, 0.75)).round(3).ravel().tolist()
     [-1.0, 1.0]
@@ -43,105 +39,12 @@ def quantiles(outputs: np.ndarray, likelihood: Likelihood, probabilities: Sequen
         raise ValueError(
             f"`probabilities` must be a sequence of numbers between 0 and 1. Received: probabilities={probabilities}"
         )
-    quantile = _quantile_function(outputs, likelihood)
-    return np.stack([quantile(probability) for probability in probabilities])
+    return np.stack([_quantile(outputs, likelihood, probability) for probability in probabilities])
 
 
-def _quantile_function(outputs: np.ndarray, likelihood: Likelihood) -> Callable[[float], np.ndarray]:
-    """Returns the function from a probability to quantiles, [n, d]; raises ValueError if the likelihood has none."""
-    match likelihood:
-        case Normal() | Laplace() | StudentT():
-            loc, scale = _parameters(outputs, likelihood)
-            weights = np.broadcast_to(1 / len(loc), loc.shape)
-            return functools.partial(_quantile_of_reals, _noise(likelihood), weights, loc, scale)
-        case NormalMixture():
-            log_weights, *others = _parameters(outputs, likelihood)
-            # The network's precision lets the weights add up to 1 no better than to 1e-7.
-            weights = special.softmax(log_weights, axis=-1) / len(log_weights)
-            components = (np.concatenate(np.moveaxis(values, -1, 0)) for values in (weights, *others))
-            return functools.partial(_quantile_of_reals, _noise(Normal()), *components)
-        case Poisson():
-            (log_rate,) = _parameters(outputs, likelihood)
-            return functools.partial(_quantile_of_counts, special.pdtr, [_exp(log_rate)])
-        case NegativeBinomial():
-            log_mean, concentration = _parameters(outputs, likelihood)
-            parameters = [_exp(log_mean), concentration]
-            return functools.partial(_quantile_of_counts, _negative_binomial_cdf, parameters)
-    raise ValueError(
-        "Expected Normal, Laplace, StudentT, NormalMixture, Poisson or NegativeBinomial: others have no quantiles. "
-        f"Received: likelihood={type(likelihood).__name__}"
-    )
-
-
-def _quantile_of_reals(
-    noise: tuple[Callable, Callable], weights: np.ndarray, loc: np.ndarray, scale: np.ndarray, probability: float
-) -> np.ndarray:
-    """Returns the quantile of mixtures of `loc + scale * noise`, [n, d]; all three are [components, n, d].
-
-    It lies between the least and the greatest quantile of single components; SciPy finds it there.
-    """
-    cdf, inverse_cdf = noise
-
-    def excess(y: np.ndarray, *at: np.ndarray) -> np.ndarray:
-        below = cdf((y - loc[:, *at]) / scale[:, *at])
-        return (weights[:, *at] * below).sum(axis=0) - probability
-
-    of_components = loc + scale * inverse_cdf(probability)
-    ends = of_components.min(axis=0), of_components.max(axis=0)
-    root = elementwise.find_root(excess, ends, args=tuple(np.indices(loc.shape[1:])))
-    # Where nearly all the weight is at one end, that end is the quantile, and rounding may leave no change of sign.
-    at_low, at_high = map(np.abs, root.f_bracket)
-    return np.where(root.status == _NO_CHANGE_OF_SIGN, np.where(at_low < at_high, *ends), root.x)
-
-
-def _quantile_of_counts(cdf: Callable, parameters: Sequence[np.ndarray], probability: float) -> np.ndarray:
-    """Returns the quantile of equal mixtures of counts, [n, d], by bisection.
-
-    Args:
-        cdf: from counts and the parameters to P(Y <= count).
-        parameters: the mean first, each [draws, n, d].
-        probability: between 0 and 1.
-    """
-    mean = parameters[0].mean(axis=0)
-    # No count is -1 or less. Beyond E[y] / (1 - p) lies less than 1 - p, by Markov's inequality.
-    low, high = np.full_like(mean, -1.0), np.floor(mean / (1 - probability))
-    while True:
-        middle = np.floor(0.5 * (low + high))
-        # Not `high - low > 1`, which would never end: large floats have gaps, and to an infinite mean it is infinite.
-        at = np.nonzero((low < middle) & (middle < high))
-        if not at[0].size:
-            return high
-        middle = middle[at]
-        below = cdf(middle, *(values[:, *at] for values in parameters)).mean(axis=0)
-        # A parameter that is no number makes the quantile none, and ends its search.
-        enough = np.where(np.isnan(below), np.nan, middle)
-        is_below = below < probability
-        low[at], high[at] = np.where(is_below, middle, low[at]), np.where(is_below, high[at], enough)
-
-
-def _negative_binomial_cdf(count: np.ndarray, mean: np.ndarray, concentration: np.ndarray) -> np.ndarray:
-    return special.betainc(concentration, count + 1, concentration / (concentration + mean))
-
-
-def _noise(likelihood: Likelihood) -> tuple[Callable, Callable]:
-    """Returns the distribution function of `(y - loc) / scale` and its inverse."""
-    # `scipy.special` where it can be: the checks of `scipy.stats` take longer than all the rest.
-    match likelihood:
-        case Normal():
-            return special.ndtr, special.ndtri
-        case Laplace():
-            from scipy import stats  # Slow to import.
-
-            return stats.laplace.cdf, stats.laplace.ppf
-        case StudentT(df=df):
-            return functools.partial(special.stdtr, df), functools.partial(special.stdtrit, df)
-
-
-def _parameters(outputs: np.ndarray, likelihood: Likelihood) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(values).astype("float64") for values in likelihood._parameters(outputs)]
-
-
-def _exp(logarithm: np.ndarray) -> np.ndarray:
-    # Here and not by the likelihood: float32 would round a rate of a million by a tenth, and has none above exp(88).
-    with np.errstate(over="ignore"):
-        return np.exp(logarithm)
+def _quantile(outputs: np.ndarray, likelihood: Likelihood, probability: float) -> np.ndarray:
+    """Returns the quantile of the mixture, [n, d]: between the least and the greatest quantile of single draws."""
+    low, high = likelihood.quantile_bounds(outputs, probability)
+    cdf_of_draws = likelihood.cdf_given(outputs)
+    search = least_count if likelihood.target_kind == "counts" else real_quantile
+    return search(lambda y: cdf_of_draws(y).mean(axis=0), low.min(axis=0), high.max(axis=0), probability)

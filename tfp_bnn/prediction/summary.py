@@ -1,6 +1,5 @@
 """Monte Carlo prediction in the memory of a few draws, however many there are: sums over draws instead of outputs."""
 
-import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -198,13 +197,13 @@ def average_over_draws(
             "square": np.square(means - origin),
             "aleatoric": keras.ops.convert_to_numpy(likelihood.variance(outputs)),
         }
-        # Not every likelihood has one in closed form.
-        with contextlib.suppress(ValueError):
+        if likelihood.has_entropy:
             terms["entropy"] = keras.ops.convert_to_numpy(likelihood.entropy(outputs))
         for name, values in terms.items():
             sums[name] = sums.get(name, 0.0) + values.sum(axis=0, dtype="float64")
         if y is not None:
-            log_probs = keras.ops.convert_to_numpy(likelihood.log_prob(outputs, likelihood.check_targets(outputs, y)))
+            rows = likelihood.rows_of_targets(likelihood.check_targets(outputs, y), outputs.shape[1:])
+            log_probs = keras.ops.convert_to_numpy(likelihood.log_prob(outputs, rows[np.newaxis]))
             log_sum = np.logaddexp(log_sum, np.logaddexp.reduce(log_probs.astype("float64"), axis=0))
         count += len(outputs)
     averages = {name: total / count for name, total in sums.items()}

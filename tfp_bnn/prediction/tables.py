@@ -1,39 +1,36 @@
 """Tables of predictions, one row an input: what `Predictive.to_frame` and `PredictiveSummary.to_frame` return."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tfp_bnn.prediction.base import BasePredictive
 
+def of_classes(probabilities: np.ndarray, nats: Mapping[str, np.ndarray]) -> "pd.DataFrame":
+    """Returns the likeliest class of each input, how sure that is, and the probabilities of all.
 
-def of_classes(predictive: "BasePredictive") -> "pd.DataFrame":
-    """Returns the likeliest class of each input, how sure that is, and the probabilities of all."""
+    Args:
+        probabilities: of the classes, [n, classes].
+        nats: entropies by their names, [n] each.
+    """
     import pandas as pd  # Slow to import.
 
-    probabilities = predictive.class_probabilities()
-    columns = {
-        "label": probabilities.argmax(axis=-1),
-        "probability": probabilities.max(axis=-1),
-        "entropy": predictive.entropy(),
-        "expected_entropy": predictive.expected_entropy(),
-        "mutual_information": predictive.mutual_information(),
-    }
+    columns = {"label": probabilities.argmax(axis=-1), "probability": probabilities.max(axis=-1), **nats}
     return pd.DataFrame(columns | {f"p_{label}": column for label, column in enumerate(probabilities.T)})
 
 
-def of_targets(predictive: "BasePredictive") -> "pd.DataFrame":
-    """Returns mean and standard deviations of each target; the target's number ends the name if there are several."""
+def of_targets(kinds: Mapping[str, np.ndarray]) -> "pd.DataFrame":
+    """Returns a column for each kind of number and each target; the target's number ends the name if there are several.
+
+    Args:
+        kinds: numbers by their names, [n, targets] each.
+    """
     import pandas as pd
 
-    kinds = {
-        "mean": predictive.mean(),
-        "stddev": predictive.stddev(),
-        "epistemic_stddev": predictive.epistemic_stddev(),
-        "aleatoric_stddev": predictive.aleatoric_stddev(),
-    }
-    targets = kinds["mean"].shape[-1]
+    targets = next(iter(kinds.values())).shape[-1]
     endings = [""] if targets == 1 else [f"_{target}" for target in range(targets)]
     columns = {
         f"{kind}{ending}": values[:, target] for kind, values in kinds.items() for target, ending in enumerate(endings)
