@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from tfp_bnn import _backend
 
-_backend.name()  # On another backend, this one error instead of a failure somewhere below.
 _backend.warn_of_legacy_keras()
 
 from tfp_bnn import (  # noqa: E402
