@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Any
 
 import keras
-import scipy.special
+import scipy  # Its parts are imported when they are first used.
 
 from tfp_bnn.likelihoods.location_scale import LocationScale
 from tfp_bnn.likelihoods.scales import MIN_SCALE
