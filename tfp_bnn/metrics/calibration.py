@@ -1,10 +1,15 @@
 """How well confidence, the probability of the most probable class, foretells accuracy."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from tfp_bnn._checks import check_count
+from tfp_bnn._extras import needed
 from tfp_bnn.metrics.checks import check_level, check_probabilities
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, num_bins: int = 15) -> float:
@@ -64,7 +69,9 @@ def adaptive_calibration_error(probabilities: np.ndarray, labels: np.ndarray, nu
     return _mean_gap(confidence, correct, _bins_of_equal_mass(confidence, num_bins))
 
 
-def reliability(probabilities: np.ndarray, labels: np.ndarray, num_bins: int = 15, level: float = 0.95) -> pd.DataFrame:
+def reliability(
+    probabilities: np.ndarray, labels: np.ndarray, num_bins: int = 15, level: float = 0.95
+) -> "pd.DataFrame":
     """Returns confidence beside accuracy, bin by bin: what a reliability diagram shows.
 
     The bins are those of `expected_calibration_error`. The bounds of the accuracy are those of Clopper & Pearson: the
@@ -92,7 +99,10 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, num_bins: int = 1
     Source: DeGroot & Fienberg 1983, "The Comparison and Evaluation of Forecasters"; Clopper & Pearson 1934, "The Use
     of Confidence or Fiducial Limits Illustrated in the Case of the Binomial".
     """
-    from scipy import stats  # Slow to import.
+    # Slow to import.
+    with needed("data"):
+        import pandas as pd
+    from scipy import stats
 
     check_count("num_bins", num_bins)
     check_level(level)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from tfp_bnn._extras import needed
 from tfp_bnn.likelihoods import Likelihood
 from tfp_bnn.prediction import decisions, tables
 from tfp_bnn.prediction.columns import column
@@ -125,4 +126,5 @@ class BasePredictive(abc.ABC):
         >>> predictive.to_frame().to_dict("records")
         [{'mean': 4.0, 'stddev': 5.0, 'epistemic_stddev': 3.0, 'aleatoric_stddev': 4.0}]
         """
-        return tables.of_classes(self) if self.predicts_classes() else tables.of_targets(self)
+        with needed("data"):
+            return tables.of_classes(self) if self.predicts_classes() else tables.of_targets(self)
