@@ -49,7 +49,7 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@echo "Setting up $(VENV): some minutes the first time ..."
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --progress-bar on --editable .
+	$(BIN)/python -m pip install --progress-bar on --requirement requirements.txt --editable .
 	touch $@
 
 $(VENV)/ready-to-test: $(VENV)/ready

@@ -36,6 +36,24 @@ def test_the_import_needs_neither_tfp_nor_plotting_nor_other_libraries_that_are_
     assert result.stdout.strip() == "imported", result.stderr
 
 
+HEAVY = (
+    *("tensorflow_probability", "tf_keras", "seaborn", "matplotlib", "mlxtend", "sklearn", "pandas"),
+    *("scipy.optimize", "scipy.stats"),
+)
+
+
+def test_the_import_is_light_beside_that_of_keras():
+    result = run_python(
+        "import sys, time; start = time.process_time(); import keras; middle = time.process_time();"
+        f"before = set(sys.modules); import tfp_bnn; print(sorted((set(sys.modules) - before) & set({HEAVY})));"
+        "print((time.process_time() - middle) / (middle - start))"
+    )
+    heavy, share = result.stdout.splitlines()
+    assert heavy == "[]", result.stderr
+    # A fiftieth, and several times that where nothing is compiled to bytecode yet.
+    assert float(share) < 0.25
+
+
 def test_another_backend_gets_one_clear_error():
     result = run_python("import tfp_bnn", KERAS_BACKEND="numpy")
     assert "ImportError: tfp_bnn runs on Keras's backends tensorflow and jax" in result.stderr

@@ -7,15 +7,15 @@
     model.fit(x, y, batch_size=128, epochs=10, callbacks=[bnn.callbacks.KLWeight(num_examples=len(x))])
     predictive = bnn.predict(model, x_test, num_draws=50)
 
-TFP, seaborn and matplotlib are imported when they are first needed.
+TFP, SciPy, pandas and what draws figures are imported when they are first needed.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 from tfp_bnn import _backend
+from tfp_bnn._extras import needed
 
-_backend.name()  # On another backend, this one error instead of a failure somewhere below.
 _backend.warn_of_legacy_keras()
 
 from tfp_bnn import (  # noqa: E402
@@ -78,5 +78,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "plots":
-        return importlib.import_module("tfp_bnn.plots")
+        with needed("plots"):
+            return importlib.import_module("tfp_bnn.plots")
     raise AttributeError(f"module 'tfp_bnn' has no attribute {name!r}")

@@ -8,8 +8,7 @@ import pytest
 
 import tfp_bnn as bnn
 from tests.support.on_backends import TENSORFLOW
-from tfp_bnn import layers, likelihoods
-from tfp_bnn.prediction import draws
+from tfp_bnn import _backend, layers, likelihoods
 
 NORMAL = likelihoods.Normal(scale=1.0)
 CERTAIN = bnn.posteriors.MeanFieldNormal(1e-6, mean_initializer="ones")
@@ -37,9 +36,8 @@ def check(model):
 def compilations(monkeypatch):
     """The draws that were compiled so far."""
     made = []
-    name = "_compile_tensorflow" if TENSORFLOW else "_compile_jax"
-    compile_draws = getattr(draws, name)
-    monkeypatch.setattr(draws, name, lambda *args: made.append(args) or compile_draws(*args))
+    compile_draws = _backend.compile_draws
+    monkeypatch.setattr(_backend, "compile_draws", lambda *args: made.append(args) or compile_draws(*args))
     return made
 
 

@@ -33,60 +33,7 @@ def _signs(key: Tensor, size: Any) -> Tensor:
 # TFP wants seeds of 32 bits with a sign; those of Keras have 64 on TensorFlow.
 _SEEDS = 2**31 - 2
 
-if _backend.name() == "tensorflow":
-    import tensorflow as tf
-
-    def _as_seed(seed: Tensor) -> Tensor:
-        return tf.cast(tf.math.floormod(seed, tf.cast(_SEEDS, seed.dtype)), tf.int32)
-
-    _SIGNATURE = (tf.TensorSpec([2], tf.uint32), tf.TensorSpec([], tf.int32))
-
-    def _renewed(compile_draw: Callable[[], Draw]) -> Draw:
-        """Returns a compiled function that is compiled anew whenever TensorFlow has lost it.
-
-        What converts a graph that calls it (to ONNX, say) removes it from the process when it is done.
-        """
-        compiled = compile_draw()
-
-        def draw_renewed(key: Tensor, size: Any) -> Tensor:
-            nonlocal compiled
-            try:
-                return compiled(key, size)
-            except tf.errors.NotFoundError:
-                compiled = compile_draw()
-                return compiled(key, size)
-
-        return draw_renewed
-
-    def _compiled(draw: Draw) -> Draw:
-        # Eager calls meet many sizes once, and XLA compiles each: no gain.
-        eager, within_graph = (
-            _renewed(lambda xla=xla: tf.function(draw, input_signature=_SIGNATURE, autograph=False, jit_compile=xla))
-            for xla in (False, True)
-        )
-
-        def draw_compiled(key: Tensor, size: Any) -> Tensor:
-            return (eager if tf.executing_eagerly() else within_graph)(key, size)
-
-        return draw_compiled
-
-    def _double_normals(seed: Tensor, shape: Sequence[Any]) -> Tensor:
-        return tf.random.stateless_normal(shape, seed, dtype="float64", alg="philox")
-
-else:
-    import jax
-
-    def _as_seed(seed: Tensor) -> Tensor:
-        return jax.numpy.asarray(seed, "uint32") % jax.numpy.uint32(_SEEDS)
-
-    def _compiled(draw: Draw) -> Draw:
-        return jax.jit(draw, static_argnums=1)
-
-    def _double_normals(seed: Tensor, shape: Sequence[Any]) -> Tensor:
-        return jax.random.normal(seed, shape, "float64")
-
-
-_draw_normals, _draw_signs = _compiled(_normals), _compiled(_signs)
+_draw_normals, _draw_signs = _backend.compile_draw(_normals), _backend.compile_draw(_signs)
 
 
 class Noise:
@@ -108,12 +55,12 @@ class Noise:
 
     def seed(self) -> Tensor:
         """Returns the next seed in the form that TFP's samplers take."""
-        return _as_seed(self._next_seed())
+        return _backend.as_seed(self._next_seed(), _SEEDS)
 
     def normal(self, shape: Sequence[Any], dtype: str = "float32") -> Tensor:
         """Returns independent draws from N(0, 1), of the given shape (a dynamic batch size is allowed) and dtype."""
         if dtype == "float64":
-            return _double_normals(self.seed(), shape)
+            return _backend.double_normals(self.seed(), shape)
         return self._draw(_draw_normals, shape, dtype)
 
     def signs(self, shape: Sequence[Any], dtype: str = "float32") -> Tensor:

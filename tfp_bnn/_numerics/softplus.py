@@ -29,22 +29,7 @@ def _slope_times(x: Tensor, upstream: Tensor) -> Tensor:
     return upstream / (1 + keras.ops.exp(-x))
 
 
-if _backend.name() == "tensorflow":
-    import tensorflow as tf
-
-    @tf.custom_gradient
-    def _differentiable(term: Tensor, x: Tensor) -> tuple[Tensor, Any]:
-        return _value(term, x), lambda upstream: (upstream, _slope_times(x, upstream))
-
-    def _plus_softplus(term: Tensor, x: Tensor) -> Tensor:
-        # TensorFlow takes a variable among the arguments for one that the function captured.
-        return _differentiable(tf.convert_to_tensor(term), tf.convert_to_tensor(x))
-
-else:
-    import jax
-
-    _plus_softplus = jax.custom_jvp(_value)
-    _plus_softplus.defjvp(lambda at, along: (_value(*at), along[0] + _slope_times(at[1], along[1])))
+_plus_softplus = _backend.with_slope(_value, _slope_times)
 
 
 def plus_softplus(term: Tensor, x: Tensor) -> Tensor:

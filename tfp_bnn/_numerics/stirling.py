@@ -12,16 +12,6 @@ Tensor = Any
 # From here on four terms of the series are exact to 1e-11.
 _SERIES_FROM = 8.0
 
-# Keras has no log-gamma function.
-if _backend.name() == "tensorflow":
-    import tensorflow as tf
-
-    _log_gamma = tf.math.lgamma
-else:
-    import jax
-
-    _log_gamma = jax.scipy.special.gammaln
-
 
 def stirling_remainder(x: Tensor) -> Tensor:
     """Returns `log Gamma(x)` less Stirling's formula `(x - 1/2) log x - x + log(2 pi) / 2`, elementwise.
@@ -42,6 +32,6 @@ def stirling_remainder(x: Tensor) -> Tensor:
     far = x > _SERIES_FROM
     # The inner choices keep the gradient of the other side finite.
     near_x, far_x = ops.where(far, 1.0, x), ops.where(far, x, _SERIES_FROM)
-    near = _log_gamma(near_x) - ((near_x - 0.5) * ops.log(near_x) - near_x + HALF_LOG_TWO_PI)
+    near = _backend.log_gamma(near_x) - ((near_x - 0.5) * ops.log(near_x) - near_x + HALF_LOG_TWO_PI)
     s = 1 / ops.square(far_x)
     return ops.where(far, (1 / 12 - (1 / 360 - (1 / 1260 - s / 1680) * s) * s) / far_x, near)

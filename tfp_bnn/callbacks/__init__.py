@@ -1,8 +1,8 @@
 """Keras callbacks: the weight of the KL term, predictive metrics of validation data, actions every so many steps."""
 
+from tfp_bnn._backend import sync_state
 from tfp_bnn.callbacks.every_steps import EverySteps
 from tfp_bnn.callbacks.kl_weight import KLWeight
 from tfp_bnn.callbacks.predictive_metrics import PredictiveMetrics
-from tfp_bnn.callbacks.state import sync_state
 
 __all__ = ["EverySteps", "KLWeight", "PredictiveMetrics", "sync_state"]

@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
+from tfp_bnn._backend import sync_state
 from tfp_bnn._checks import check_count
-from tfp_bnn.callbacks.state import sync_state
 
 
 class EverySteps(keras.callbacks.Callback):

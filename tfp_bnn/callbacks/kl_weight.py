@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from tfp_bnn import kl_schedules
+from tfp_bnn._backend import sync_state
 from tfp_bnn.callbacks import training_data
 from tfp_bnn.callbacks.balance import Balance
-from tfp_bnn.callbacks.state import sync_state
 from tfp_bnn.layers.base import variational_layers
 from tfp_bnn.likelihoods import Likelihood
 from tfp_bnn.objective import loss_halves, outputs

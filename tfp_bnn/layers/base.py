@@ -23,10 +23,8 @@ KL_WEIGHT_MISSING = (
     "beside the data. Write model.fit(..., callbacks=[tfp_bnn.callbacks.KLWeight(num_examples=len(x_train))]), which "
     "sets 1 / num_examples in all layers, or pass kl_weight=1 / num_examples to each layer; a training loop of your "
     "own adds tfp_bnn.kl_divergence(model) / num_examples to its loss, instead of model.losses."
+    f"{_backend.AFTER_A_FAILED_STEP}"
 )
-if _backend.name() == "jax":
-    # Keras's JAX trainer takes the values out of the model for a step, and an error in the first one loses them.
-    KL_WEIGHT_MISSING += " If this was `fit`, make the model anew first: the failed step has left it without values."
 
 _SEED_STATE = "seed_state"
 
@@ -317,11 +315,8 @@ class MissingKL:
     shape = dtype = property(_raise)
 
 
-if _backend.name() == "jax":
-    import jax
-
-    # So that a compiled function may return the losses of a model.
-    jax.tree_util.register_pytree_node(MissingKL, lambda kl: ((), kl.layer_name), lambda name, _: MissingKL(name))
+# So that a compiled function may return the losses of a model.
+_backend.register_constant(MissingKL, lambda kl: kl.layer_name)
 
 
 def _check_kl_weight(value: float) -> None:

@@ -43,19 +43,16 @@ def reads_of(function: Callable[[], Any]) -> Reads:
     >>> [read.name for read in reads_of(lambda: 3 * variable).keras_variables]
     ['scale']
     """
-    if _backend.name() != "tensorflow":
-        with _RecordingScope() as scope:
-            result = function()
-        return Reads(result, list(scope.read.values()), [])
-    import tensorflow as tf
+    scope = _RecordingScope()
 
-    with tf.GradientTape() as tape, _RecordingScope() as scope:
-        result = function()
-    local = tf.distribute.get_strategy().experimental_local_results
-    values = [_keras.backend_variable(variable) for variable in scope.read.values()]
-    of_keras = {id(part) for value in values for part in (value, *local(value))}
-    foreign = [variable for variable in tape.watched_variables() if id(variable) not in of_keras]
-    return Reads(result, list(scope.read.values()), foreign)
+    def call() -> Any:
+        with scope:
+            return function()
+
+    result, watched = _backend.watch(call)
+    keras_variables = list(scope.read.values())
+    of_keras = {id(part) for read in keras_variables for part in _backend.parts_of(_keras.backend_variable(read))}
+    return Reads(result, keras_variables, [variable for variable in watched if id(variable) not in of_keras])
 
 
 def variables_in(parameters: Any) -> list[keras.Variable]:

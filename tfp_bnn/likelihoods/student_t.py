@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy import special
+import scipy  # Its parts are imported when they are first used.
 
 from tfp_bnn.likelihoods.location_scale import LocationScale
 from tfp_bnn.likelihoods.scales import MIN_SCALE
@@ -60,8 +60,8 @@ class StudentT(LocationScale):
             raise ValueError(f"`df` must be above 2, so that the variance is finite, and finite. Received: df={df}")
         self.df = df
         half = 0.5 * (df + 1)
-        self._log_normalizer = float(special.betaln(0.5, 0.5 * df) + 0.5 * math.log(df))
-        self._mean_log_kernel = -half * float(special.digamma(half) - special.digamma(0.5 * df))
+        self._log_normalizer = float(scipy.special.betaln(0.5, 0.5 * df) + 0.5 * math.log(df))
+        self._mean_log_kernel = -half * float(scipy.special.digamma(half) - scipy.special.digamma(0.5 * df))
         self._noise_variance = df / (df - 2)
 
     def _log_kernel(self, z: Tensor) -> Tensor:
@@ -74,10 +74,10 @@ class StudentT(LocationScale):
         return -0.5 * (self.df + 1) * ops.where(far, log_far, log_near)
 
     def _noise_cdf(self, z: np.ndarray) -> np.ndarray:
-        return special.stdtr(self.df, z)
+        return scipy.special.stdtr(self.df, z)
 
     def _noise_quantile(self, probability: float) -> float:
-        return special.stdtrit(self.df, probability)
+        return scipy.special.stdtrit(self.df, probability)
 
     def _distributions(self, tfd: ModuleType, loc: Tensor, scale: Tensor) -> Any:
         return tfd.StudentT(self.df, loc, scale)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfp_bnn._checks import check_count
+from tfp_bnn._extras import needed
 from tfp_bnn.metrics.checks import check_level, check_probabilities
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ def reliability(
     Source: DeGroot & Fienberg 1983, "The Comparison and Evaluation of Forecasters"; Clopper & Pearson 1934, "The Use
     of Confidence or Fiducial Limits Illustrated in the Case of the Binomial".
     """
-    import pandas as pd  # Slow to import.
+    # Slow to import.
+    with needed("data"):
+        import pandas as pd
     from scipy import stats
 
     check_count("num_bins", num_bins)

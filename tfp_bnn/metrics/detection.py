@@ -7,6 +7,8 @@ are others; only the AUROC is the same.
 
 import numpy as np
 
+from tfp_bnn._extras import needed
+
 
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
     """Returns the area under the receiver operating characteristic.
@@ -28,7 +30,8 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
     Source: Hendrycks & Gimpel 2017, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural
     Networks", section 2.
     """
-    from sklearn import metrics  # Slow to import.
+    with needed("data"):
+        from sklearn import metrics  # Slow to import.
 
     return float(metrics.roc_auc_score(*_labels_and_scores(known, unknown)))
 
@@ -54,7 +57,8 @@ def aupr(known: np.ndarray, unknown: np.ndarray) -> float:
     Source: Hendrycks & Gimpel 2017, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural
     Networks", section 2.
     """
-    from sklearn import metrics  # Slow to import.
+    with needed("data"):
+        from sklearn import metrics  # Slow to import.
 
     return float(metrics.average_precision_score(*_labels_and_scores(known, unknown)))
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfp_bnn._extras import needed
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -33,15 +35,11 @@ def accuracy_rejection_curve(confidence: np.ndarray, correct: np.ndarray) -> "pd
     Source: Nadeem et al. 2009, "Accuracy-Rejection Curves (ARCs) for Comparing Classification Methods with a Reject
     Option", section 2.
     """
-    import pandas as pd  # Slow to import.
+    with needed("data"):
+        import pandas as pd  # Slow to import.
 
-    confidence, correct = _check(confidence, correct)
-    order = np.argsort(confidence)
-    # The first of each group of equals: as many are refused when it is the least that is left.
-    _, refused = np.unique(confidence[order], return_index=True)
-    right = np.cumsum(correct[order][::-1])[::-1][refused]
-    total = len(confidence)
-    return pd.DataFrame({"rejected": refused / total, "accuracy": right / (total - refused)})
+    rejected, accuracy = _curve(confidence, correct)
+    return pd.DataFrame({"rejected": rejected, "accuracy": accuracy})
 
 
 def accuracy_rejection_area(confidence: np.ndarray, correct: np.ndarray) -> float:
@@ -65,8 +63,18 @@ def accuracy_rejection_area(confidence: np.ndarray, correct: np.ndarray) -> floa
 
     Source: Geifman et al. 2019, "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers", section 2.
     """
-    curve = accuracy_rejection_curve(confidence, correct)
-    return float((np.diff(curve["rejected"], append=1.0) * curve["accuracy"]).sum())
+    rejected, accuracy = _curve(confidence, correct)
+    return float((np.diff(rejected, append=1.0) * accuracy).sum())
+
+
+def _curve(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    confidence, correct = _check(confidence, correct)
+    order = np.argsort(confidence)
+    # The first of each group of equals: as many are refused when it is the least that is left.
+    _, refused = np.unique(confidence[order], return_index=True)
+    right = np.cumsum(correct[order][::-1])[::-1][refused]
+    total = len(confidence)
+    return refused / total, right / (total - refused)
 
 
 def _check(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ import numbers
 from collections.abc import Callable
 
 import numpy as np
-import scipy.special
+import scipy  # Its parts are imported when they are first used.
 
 from tfp_bnn.prediction import decisions
 from tfp_bnn.prediction.predictive import Predictive, check_classes_of
@@ -135,13 +135,11 @@ def _least(function: Callable[[float], float], low: float, high: float) -> tuple
 
     A grid finds the valley, as there may be several where draws differ in scale; a local search finds its floor.
     """
-    from scipy import optimize  # Slow to import.
-
     grid = np.linspace(low, high, _GRID_POINTS)
     values = [function(float(point)) for point in grid]
     at = int(np.argmin(values))
     ends = float(grid[max(at - 1, 0)]), float(grid[min(at + 1, len(grid) - 1)])
-    found = optimize.minimize_scalar(function, bounds=ends, method="bounded", options={"xatol": 1e-4})
+    found = scipy.optimize.minimize_scalar(function, bounds=ends, method="bounded", options={"xatol": 1e-4})
     return (found.x, found.fun) if found.fun < values[at] else (float(grid[at]), values[at])
 
 

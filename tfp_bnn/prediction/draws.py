@@ -22,12 +22,6 @@ Check = Callable[[Tensor], None]
 BAR_DELAY_SECONDS = 2.0
 """What takes less long shows no progress bar."""
 
-_IN_TRAINING = (
-    "Keras's JAX trainer has taken the values out of this model for as long as it trains, so it cannot predict now. "
-    "Predict in a callback, such as tfp_bnn.callbacks.EverySteps(400, lambda step: ...); a callback of your own calls "
-    "model.jax_state_sync() first. From another thread, predict with a copy that was saved and loaded. "
-)
-
 
 def likelihood_of(model: keras.Model, likelihood: Likelihood | None) -> Likelihood:
     """Returns the likelihood, or that which a model was compiled with.
@@ -118,8 +112,7 @@ class _CompiledDraws:
         self._fingerprint = Fingerprint(model)
         self._set_by_call: set[Change] | None = None
         self._check: Check | None = None
-        compile_draws = _compile_tensorflow if _backend.name() == "tensorflow" else _compile_jax
-        self._run = compile_draws(model, self._fingerprint.variables, self._outputs_of_draw)
+        self._run = _backend.compile_draws(model, self._fingerprint.variables, self._outputs_of_draw)
 
     def are_up_to_date(self) -> bool:
         """Returns whether the model is still what was compiled."""
@@ -151,70 +144,3 @@ def several_outputs(model: keras.Model, number: int) -> ValueError:
         "`predict` and `summarize` take models of one output; make a model of each, such as "
         f"keras.Model(model.inputs, model.outputs[0]). Received: {number} outputs of {model.name!r}"
     )
-
-
-class _DoublePrecision(Exception):
-    """Raised while outputs that turn out to be float64 are compiled as float32."""
-
-
-def _compile_tensorflow(
-    model: keras.Model, variables: list[Any], outputs_of_draw: Callable[[Any, Tensor], Tensor]
-) -> Callable[[Any, np.ndarray], Tensor]:
-    import tensorflow as tf
-
-    def draw_all(inputs: Any, seeds: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        def draw(seed: tf.Tensor) -> tf.Tensor:
-            outputs = outputs_of_draw(inputs, seed)
-            if outputs.dtype == tf.float64 != dtype:
-                raise _DoublePrecision
-            return tf.cast(outputs, dtype)
-
-        return tf.map_fn(draw, seeds, parallel_iterations=1, fn_output_signature=dtype)
-
-    @tf.function(jit_compile=model.jit_compile, reduce_retracing=True)
-    @tf.autograph.experimental.do_not_convert
-    def draw_outputs(inputs: Any, seeds: tf.Tensor) -> tf.Tensor:
-        # A loop must know its dtype before its body is there to ask.
-        try:
-            return draw_all(inputs, seeds, tf.float32)
-        except _DoublePrecision:
-            return draw_all(inputs, seeds, tf.float64)
-
-    def on_tensors(inputs: Any, seeds: np.ndarray) -> tf.Tensor:
-        return draw_outputs(keras.tree.map_structure(tf.convert_to_tensor, inputs), tf.convert_to_tensor(seeds))
-
-    return on_tensors
-
-
-def _compile_jax(
-    model: keras.Model, variables: list[Any], outputs_of_draw: Callable[[Any, Tensor], Tensor]
-) -> Callable[[Any, np.ndarray], Tensor]:
-    import jax
-
-    @jax.jit
-    def draw_outputs(values: list[Tensor], inputs: Any, seeds: Tensor) -> Tensor:
-        def one_draw(seed: Tensor) -> Tensor:
-            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-                return outputs_of_draw(inputs, seed)
-
-        return jax.lax.map(one_draw, seeds)
-
-    def on_values(inputs: Any, seeds: np.ndarray) -> Tensor:
-        values = _values_of(variables, model)
-        try:
-            return draw_outputs(values, inputs, seeds)
-        except RuntimeError as error:
-            # A training step in another thread may take them between the two lines above.
-            if any(value.is_deleted() for value in values):
-                raise RuntimeError(f"{_IN_TRAINING}Received: model {model.name!r}, in training") from error
-            raise
-
-    return on_values
-
-
-def _values_of(variables: list[Any], model: keras.Model) -> list[Tensor]:
-    try:
-        return [variable.value for variable in variables]
-    except TypeError as error:
-        # A variable without a value asks its initializer for one, and has none.
-        raise RuntimeError(f"{_IN_TRAINING}Received: model {model.name!r}, in training") from error

@@ -6,11 +6,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import scipy.special
+import scipy  # Its parts are imported when they are first used.
 
 from tfp_bnn._checks import check_type
 from tfp_bnn.likelihoods import Categorical, Likelihood
-from tfp_bnn.prediction import quantiles
 from tfp_bnn.prediction.base import BasePredictive
 from tfp_bnn.prediction.columns import column
 
@@ -144,7 +143,9 @@ class Predictive(BasePredictive):
         >>> predictive.quantiles((0.025, 0.975)).ravel().round(2).tolist()
         [-1.96, 1.96]
         """
-        return column(quantiles.quantiles(self.outputs, self.likelihood, probabilities))
+        from tfp_bnn.prediction.quantiles import quantiles  # SciPy's search is slow to import.
+
+        return column(quantiles(self.outputs, self.likelihood, probabilities))
 
     def distribution(self) -> Any:
         """Returns the predictive distribution as a TFP distribution."""

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfp_bnn._extras import needed
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -16,7 +18,8 @@ def of_classes(probabilities: np.ndarray, nats: Mapping[str, np.ndarray]) -> "pd
         probabilities: of the classes, [n, classes].
         nats: entropies by their names, [n] each.
     """
-    import pandas as pd  # Slow to import.
+    with needed("data"):
+        import pandas as pd  # Slow to import.
 
     columns = {"label": probabilities.argmax(axis=-1), "probability": probabilities.max(axis=-1), **nats}
     return pd.DataFrame(columns | {f"p_{label}": column for label, column in enumerate(probabilities.T)})
@@ -28,7 +31,8 @@ def of_targets(kinds: Mapping[str, np.ndarray]) -> "pd.DataFrame":
     Args:
         kinds: numbers by their names, [n, targets] each.
     """
-    import pandas as pd
+    with needed("data"):
+        import pandas as pd
 
     targets = next(iter(kinds.values())).shape[-1]
     endings = [""] if targets == 1 else [f"_{target}" for target in range(targets)]

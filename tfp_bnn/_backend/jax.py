@@ -1,0 +1,209 @@
+"""Keras's JAX backend."""
+
+import functools
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import jax
+import keras
+
+from tfp_bnn._extras import needed
+
+__all__ = [
+    "AFTER_A_FAILED_STEP",
+    "TFP_CLASSES",
+    "as_seed",
+    "compile_draw",
+    "compile_draws",
+    "double_normals",
+    "log_gamma",
+    "num_replicas",
+    "parts_of",
+    "register_constant",
+    "sync_state",
+    "tfp_of",
+    "tfp_that_trains",
+    "warn_of_legacy_keras",
+    "watch",
+    "with_slope",
+]
+
+Tensor = Any
+Draw = Callable[[Tensor, Any], Tensor]
+
+# Keras's JAX trainer takes the values out of the model for a step, and an error in the first one loses them.
+AFTER_A_FAILED_STEP = " If this was `fit`, make the model anew first: the failed step has left it without values."
+"""What to do after an error in the first step of `fit`, for the end of its message."""
+
+
+def warn_of_legacy_keras() -> None:
+    """Warns if `tf.keras` is Keras 2: there is none beside JAX."""
+
+
+# Training.
+
+
+def num_replicas() -> int:
+    """Returns how many replicas of the model train at once: always 1."""
+    return 1
+
+
+def sync_state(model: keras.Model) -> None:
+    """Brings the variables of a model in training up to date: Keras's trainer keeps them elsewhere meanwhile."""
+    model.jax_state_sync()
+
+
+def register_constant(kind: type, argument_of: Callable[[Any], Any]) -> None:
+    """Lets compiled functions return instances of a class, made of one argument each."""
+    jax.tree_util.register_pytree_node(
+        kind, lambda constant: ((), argument_of(constant)), lambda argument, _: kind(argument)
+    )
+
+
+# Variables that are not Keras's.
+
+
+def watch(function: Callable[[], Any]) -> tuple[Any, list[Any]]:
+    """Calls a function; returns its result, and the backend's own trainable variables that it read: there are none."""
+    return function(), []
+
+
+def parts_of(variable: Any) -> list[Any]:
+    """Returns one of the backend's own variables, and what each replica has of it."""
+    return [variable]
+
+
+# Numbers.
+
+
+def as_seed(seed: Tensor, bound: int) -> Tensor:
+    """Returns a seed of Keras's in the form that TFP's samplers take, below a bound."""
+    return jax.numpy.asarray(seed, "uint32") % jax.numpy.uint32(bound)
+
+
+def double_normals(seed: Tensor, shape: Sequence[Any]) -> Tensor:
+    """Returns standard normals in double precision."""
+    return jax.random.normal(seed, shape, "float64")
+
+
+def compile_draw(draw: Draw) -> Draw:
+    """Compiles a function of a key of two integers and a size, also within functions that are not compiled."""
+    return jax.jit(draw, static_argnums=1)
+
+
+def log_gamma(x: Tensor) -> Tensor:
+    """Returns the logarithm of the gamma function, which Keras does not have."""
+    # As `jax.scipy.special.gammaln`, which is slow to import.
+    return jax.lax.lgamma(x)
+
+
+def with_slope(
+    value: Callable[[Tensor, Tensor], Tensor], slope_times: Callable[[Tensor, Tensor], Tensor]
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Returns a function of `term` and `x` with gradients of one's own.
+
+    Args:
+        value: the function; its slope in `term` is 1.
+        slope_times: its slope in x, of x and what it is multiplied by.
+    """
+    differentiable = jax.custom_jvp(value)
+    differentiable.defjvp(lambda at, along: (value(*at), along[0] + slope_times(at[1], along[1])))
+    return differentiable
+
+
+# Predictions.
+
+_IN_TRAINING = (
+    "Keras's JAX trainer has taken the values out of this model for as long as it trains, so it cannot predict now. "
+    "Predict in a callback, such as tfp_bnn.callbacks.EverySteps(400, lambda step: ...); a callback of your own calls "
+    "model.jax_state_sync() first. From another thread, predict with a copy that was saved and loaded. "
+)
+
+
+def compile_draws(
+    model: keras.Model, variables: list[Any], outputs_of_draw: Callable[[Any, Tensor], Tensor]
+) -> Callable[[Any, Any], Tensor]:
+    """Returns the compiled function of inputs and of seeds, [draws, 2], that gives the outputs of all draws.
+
+    Args:
+        model: the model.
+        variables: those that it reads.
+        outputs_of_draw: from inputs and one seed to outputs.
+    """
+
+    @jax.jit
+    def draw_outputs(values: list[Tensor], inputs: Any, seeds: Tensor) -> Tensor:
+        def one_draw(seed: Tensor) -> Tensor:
+            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+                return outputs_of_draw(inputs, seed)
+
+        return jax.lax.map(one_draw, seeds)
+
+    def on_values(inputs: Any, seeds: Any) -> Tensor:
+        values = _values_of(variables, model)
+        try:
+            return draw_outputs(values, inputs, seeds)
+        except RuntimeError as error:
+            # A training step in another thread may take them between the two lines above.
+            if any(value.is_deleted() for value in values):
+                raise RuntimeError(f"{_IN_TRAINING}Received: model {model.name!r}, in training") from error
+            raise
+
+    return on_values
+
+
+def _values_of(variables: list[Any], model: keras.Model) -> list[Tensor]:
+    try:
+        return [variable.value for variable in variables]
+    except TypeError as error:
+        # A variable without a value asks its initializer for one, and has none.
+        raise RuntimeError(f"{_IN_TRAINING}Received: model {model.name!r}, in training") from error
+
+
+# TensorFlow Probability.
+
+TFP_CLASSES = "tensorflow_probability.substrates.jax."
+"""How the modules begin of TFP's distributions that train on this backend."""
+
+
+def tfp_of(parameters: Sequence[Tensor]) -> ModuleType:
+    """Returns TFP for distributions of these parameters; the NumPy substrate if the one of JAX does not import.
+
+    Raises:
+        ImportError: if one of them has no value and only the NumPy substrate imports; says what to install.
+    """
+    has_values = not any(isinstance(parameter, jax.core.Tracer) for parameter in parameters)
+    if has_values and not isinstance(_jax_substrate(), ModuleType):
+        from tensorflow_probability.substrates import numpy as substrate
+
+        return substrate
+    return tfp_that_trains()
+
+
+def tfp_that_trains() -> ModuleType:
+    """Returns TFP for distributions that are part of a training step; raises ImportError if that does not import."""
+    substrate = _jax_substrate()
+    if isinstance(substrate, ModuleType):
+        return substrate
+    raise ImportError(
+        "TFP distributions in a compiled step or under gradients on Keras's JAX backend need a TFP whose JAX "
+        "substrate knows the installed jax. TFP 0.25 knows jax < 0.7; for a newer one run: "
+        "pip uninstall --yes tensorflow-probability && pip install tfp-nightly. Priors and posteriors of this "
+        f"package train without. Received: jax {jax.__version__}, {type(substrate).__name__}: {substrate}"
+    ) from substrate
+
+
+@functools.cache
+def _jax_substrate() -> ModuleType | Exception:
+    """Returns TFP's JAX substrate, or what its import raised: it is tried once, since to fail takes seconds too."""
+    with needed("tfp"):
+        import tensorflow_probability  # noqa: F401
+    try:
+        from tensorflow_probability.substrates import jax as substrate
+
+        substrate.distributions  # noqa: B018  (the import is lazy, this makes it happen)
+    except (ImportError, AttributeError) as error:
+        # TFP 0.25 reads attributes that JAX 0.7 removed, hence the AttributeError.
+        return error
+    return substrate

@@ -1,0 +1,211 @@
+"""Keras's TensorFlow backend."""
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfp_bnn._extras import needed
+
+__all__ = [
+    "AFTER_A_FAILED_STEP",
+    "TFP_CLASSES",
+    "as_seed",
+    "compile_draw",
+    "compile_draws",
+    "double_normals",
+    "log_gamma",
+    "num_replicas",
+    "parts_of",
+    "register_constant",
+    "sync_state",
+    "tfp_of",
+    "tfp_that_trains",
+    "warn_of_legacy_keras",
+    "watch",
+    "with_slope",
+]
+
+Tensor = Any
+Draw = Callable[[Tensor, Any], Tensor]
+
+AFTER_A_FAILED_STEP = ""
+"""What to do after an error in the first step of `fit`, for the end of its message."""
+
+
+def warn_of_legacy_keras() -> None:
+    """Warns if `tf.keras` is Keras 2, whose models take no layer of Keras 3: with TF_USE_LEGACY_KERAS, as TFP asks."""
+    # The values that TensorFlow takes for true.
+    if os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1"):
+        warnings.warn(
+            "TF_USE_LEGACY_KERAS is set: `tf.keras` is Keras 2, and its models refuse the layers of tfp_bnn, which are "
+            "Keras 3 layers ('must be an instance of class Layer'). Build models with `import keras`, not `tf.keras`, "
+            f"or unset the variable. Received: TF_USE_LEGACY_KERAS={os.environ['TF_USE_LEGACY_KERAS']}",
+            stacklevel=3,
+        )
+
+
+# Training.
+
+
+def num_replicas() -> int:
+    """Returns how many replicas of the model train at once."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def sync_state(model: keras.Model) -> None:
+    """Brings the variables of a model in training up to date: they always are."""
+
+
+def register_constant(kind: type, argument_of: Callable[[Any], Any]) -> None:
+    """Lets compiled functions return instances of a class, made of one argument each: they do."""
+
+
+# Variables that are not Keras's.
+
+
+def watch(function: Callable[[], Any]) -> tuple[Any, list[Any]]:
+    """Calls a function; returns its result, and the backend's own trainable variables that it read."""
+    with tf.GradientTape() as tape:
+        result = function()
+    return result, list(tape.watched_variables())
+
+
+def parts_of(variable: Any) -> list[Any]:
+    """Returns one of the backend's own variables, and what each replica has of it."""
+    return [variable, *tf.distribute.get_strategy().experimental_local_results(variable)]
+
+
+# Numbers.
+
+
+def as_seed(seed: Tensor, bound: int) -> Tensor:
+    """Returns a seed of Keras's in the form that TFP's samplers take, below a bound."""
+    return tf.cast(tf.math.floormod(seed, tf.cast(bound, seed.dtype)), tf.int32)
+
+
+def double_normals(seed: Tensor, shape: Sequence[Any]) -> Tensor:
+    """Returns standard normals in double precision."""
+    return tf.random.stateless_normal(shape, seed, dtype="float64", alg="philox")
+
+
+def compile_draw(draw: Draw) -> Draw:
+    """Compiles a function of a key of two integers and a size, also within functions that are not compiled."""
+    signature = (tf.TensorSpec([2], tf.uint32), tf.TensorSpec([], tf.int32))
+    # Eager calls meet many sizes once, and XLA compiles each: no gain.
+    eager, within_graph = (
+        _renewed(lambda xla=xla: tf.function(draw, input_signature=signature, autograph=False, jit_compile=xla))
+        for xla in (False, True)
+    )
+
+    def draw_compiled(key: Tensor, size: Any) -> Tensor:
+        return (eager if tf.executing_eagerly() else within_graph)(key, size)
+
+    return draw_compiled
+
+
+def _renewed(compile_anew: Callable[[], Draw]) -> Draw:
+    """Returns a compiled function that is compiled anew whenever TensorFlow has lost it.
+
+    What converts a graph that calls it (to ONNX, say) removes it from the process when it is done.
+    """
+    compiled = compile_anew()
+
+    def draw_renewed(key: Tensor, size: Any) -> Tensor:
+        nonlocal compiled
+        try:
+            return compiled(key, size)
+        except tf.errors.NotFoundError:
+            compiled = compile_anew()
+            return compiled(key, size)
+
+    return draw_renewed
+
+
+def log_gamma(x: Tensor) -> Tensor:
+    """Returns the logarithm of the gamma function, which Keras does not have."""
+    return tf.math.lgamma(x)
+
+
+def with_slope(
+    value: Callable[[Tensor, Tensor], Tensor], slope_times: Callable[[Tensor, Tensor], Tensor]
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Returns a function of `term` and `x` with gradients of one's own.
+
+    Args:
+        value: the function; its slope in `term` is 1.
+        slope_times: its slope in x, of x and what it is multiplied by.
+    """
+
+    @tf.custom_gradient
+    def differentiable(term: Tensor, x: Tensor) -> tuple[Tensor, Any]:
+        return value(term, x), lambda upstream: (upstream, slope_times(x, upstream))
+
+    # TensorFlow takes a variable among the arguments for one that the function captured.
+    return lambda term, x: differentiable(tf.convert_to_tensor(term), tf.convert_to_tensor(x))
+
+
+# Predictions.
+
+
+class _DoublePrecision(Exception):
+    """Raised while outputs that turn out to be float64 are compiled as float32."""
+
+
+def compile_draws(
+    model: keras.Model, variables: list[Any], outputs_of_draw: Callable[[Any, Tensor], Tensor]
+) -> Callable[[Any, Any], Tensor]:
+    """Returns the compiled function of inputs and of seeds, [draws, 2], that gives the outputs of all draws.
+
+    Args:
+        model: the model.
+        variables: those that it reads.
+        outputs_of_draw: from inputs and one seed to outputs.
+    """
+
+    def draw_all(inputs: Any, seeds: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        def draw(seed: tf.Tensor) -> tf.Tensor:
+            outputs = outputs_of_draw(inputs, seed)
+            if outputs.dtype == tf.float64 != dtype:
+                raise _DoublePrecision
+            return tf.cast(outputs, dtype)
+
+        return tf.map_fn(draw, seeds, parallel_iterations=1, fn_output_signature=dtype)
+
+    @tf.function(jit_compile=model.jit_compile, reduce_retracing=True)
+    @tf.autograph.experimental.do_not_convert
+    def draw_outputs(inputs: Any, seeds: tf.Tensor) -> tf.Tensor:
+        # A loop must know its dtype before its body is there to ask.
+        try:
+            return draw_all(inputs, seeds, tf.float32)
+        except _DoublePrecision:
+            return draw_all(inputs, seeds, tf.float64)
+
+    def on_tensors(inputs: Any, seeds: Any) -> tf.Tensor:
+        return draw_outputs(keras.tree.map_structure(tf.convert_to_tensor, inputs), tf.convert_to_tensor(seeds))
+
+    return on_tensors
+
+
+# TensorFlow Probability.
+
+TFP_CLASSES = "tensorflow_probability.python."
+"""How the modules begin of TFP's distributions that train on this backend."""
+
+
+def tfp_of(parameters: Sequence[Tensor]) -> ModuleType:
+    """Returns TFP for distributions of these parameters."""
+    return tfp_that_trains()
+
+
+def tfp_that_trains() -> ModuleType:
+    """Returns TFP for distributions that are part of a training step."""
+    with needed("tensorflow,tfp"):
+        import tensorflow_probability
+
+        tensorflow_probability.distributions.Distribution  # noqa: B018  (the import is lazy, this makes it happen)
+    return tensorflow_probability
