@@ -117,9 +117,9 @@ def bayesian_layers(args: argparse.Namespace, widths: list[int]) -> list[keras.l
     reach = args.initial_mean_range
     means = "he_normal" if reach is None else keras.initializers.RandomUniform(-reach, reach)
     posterior = bnn.posteriors.MeanFieldNormal(args.initial_stddev, means)
-    dense = bnn.models.layer_class("Dense", args.estimator)
     random = {"prior": prior, "posterior": posterior, "bias_prior": prior, "bias_posterior": posterior}
-    return [dense(width, activation, **random) for width, activation in with_activations(widths)]
+    random["estimator"] = args.estimator
+    return [bnn.layers.Dense(width, activation, **random) for width, activation in with_activations(widths)]
 
 
 def plain_layers(args: argparse.Namespace, widths: list[int]) -> list[keras.layers.Layer]:

@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from backend import TENSORFLOW
 
+from tests.support.on_backends import TENSORFLOW
 from tfp_bnn._extras import needed
 
 ROOT = Path(__file__).parents[1]

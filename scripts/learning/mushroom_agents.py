@@ -94,9 +94,10 @@ def make_network(agent: Agent, args: argparse.Namespace, num_features: int) -> k
 
 def bayesian_layer(inputs: int, units: int, activation: str | None, args: argparse.Namespace) -> keras.layers.Layer:
     """Returns a Bayesian layer whose prior can change."""
-    return bnn.models.layer_class("Dense", args.estimator)(
+    return bnn.layers.Dense(
         units,
         activation,
+        estimator=args.estimator,
         prior=EarlierPosterior((inputs, units), args.prior_scale),
         posterior=bnn.posteriors.MeanFieldNormal(args.initial_stddev),
         kl_weight=1.0,

@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import posteriors, priors
-from tfp_bnn.models.layer_class import layer_class
+from tfp_bnn import layers, posteriors, priors
+from tfp_bnn.estimators import Estimator
 
 
 def lenet5(
@@ -15,7 +15,7 @@ def lenet5(
     *,
     activation: Any = "relu",
     dense_activation: Any = None,
-    estimator: str = "flipout",
+    estimator: str | Estimator = "flipout",
     prior: priors.Prior | None = None,
     posterior: posteriors.Posterior | None = None,
 ) -> keras.Sequential:
@@ -29,7 +29,7 @@ def lenet5(
         activation: Keras activation of all layers but the last.
         dense_activation: of the layer of 84 units alone; None stands for `activation`. "tanh" bounds what
             images unlike those it has learned can do to the logits.
-        estimator: "flipout", "reparameterization" or "local-reparameterization".
+        estimator: "flipout", "reparameterization", "local_reparameterization", "antithetic", or an `Estimator`.
         prior: prior of all kernels, shared; None stands for `Normal(scale=1.0)`.
         posterior: recipe for their posteriors; None stands for `MeanFieldNormal()`.
 
@@ -50,19 +50,18 @@ def lenet5(
     """
     if len(input_shape) != 3:
         raise ValueError(f"`input_shape` must be (height, width, channels). Received: input_shape={input_shape}")
-    convolution, dense = layer_class("Conv2D", estimator), layer_class("Dense", estimator)
-    bayesian = {"prior": priors.Normal() if prior is None else prior, "posterior": posterior}
+    bayesian = {"estimator": estimator, "prior": priors.Normal() if prior is None else prior, "posterior": posterior}
     return keras.Sequential(
         [
             keras.Input(tuple(input_shape)),
-            convolution(6, 5, padding="same", activation=activation, **bayesian),
+            layers.Conv2D(6, 5, padding="same", activation=activation, **bayesian),
             keras.layers.MaxPooling2D(2, padding="same"),
-            convolution(16, 5, padding="same", activation=activation, **bayesian),
+            layers.Conv2D(16, 5, padding="same", activation=activation, **bayesian),
             keras.layers.MaxPooling2D(2, padding="same"),
-            convolution(120, 5, padding="same", activation=activation, **bayesian),
+            layers.Conv2D(120, 5, padding="same", activation=activation, **bayesian),
             keras.layers.Flatten(),
-            dense(84, activation if dense_activation is None else dense_activation, **bayesian),
-            dense(num_classes, **bayesian),
+            layers.Dense(84, activation if dense_activation is None else dense_activation, **bayesian),
+            layers.Dense(num_classes, **bayesian),
         ],
         name="bayesian_lenet5",
     )

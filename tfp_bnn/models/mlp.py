@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import posteriors, priors
-from tfp_bnn.models.layer_class import layer_class
+from tfp_bnn import layers, posteriors, priors
+from tfp_bnn.estimators import Estimator
 
 
 def mlp(
@@ -15,7 +15,7 @@ def mlp(
     num_outputs: int = 10,
     *,
     activation: Any = "relu",
-    estimator: str = "flipout",
+    estimator: str | Estimator = "flipout",
     prior: priors.Prior | None = None,
     posterior: posteriors.Posterior | None = None,
 ) -> keras.Sequential:
@@ -26,7 +26,7 @@ def mlp(
         units: widths of the hidden layers.
         num_outputs: number of outputs, logits or targets; the last layer has no activation.
         activation: Keras activation of the hidden layers.
-        estimator: "flipout", "reparameterization" or "local-reparameterization".
+        estimator: "flipout", "reparameterization", "local_reparameterization", "antithetic", or an `Estimator`.
         prior: prior of all kernels, shared; None stands for `Normal(scale=1.0)`.
         posterior: recipe for their posteriors; None stands for `MeanFieldNormal()`.
 
@@ -46,10 +46,9 @@ def mlp(
     """
     if not isinstance(units, Sequence):
         raise ValueError(f"`units` must be the widths of the hidden layers, such as (400, 400). Received: {units!r}")
-    dense = layer_class("Dense", estimator)
-    bayesian = {"prior": priors.Normal() if prior is None else prior, "posterior": posterior}
-    hidden = [dense(width, activation, **bayesian) for width in units]
+    bayesian = {"estimator": estimator, "prior": priors.Normal() if prior is None else prior, "posterior": posterior}
+    hidden = [layers.Dense(width, activation, **bayesian) for width in units]
     return keras.Sequential(
-        [keras.Input(tuple(input_shape)), keras.layers.Flatten(), *hidden, dense(num_outputs, **bayesian)],
+        [keras.Input(tuple(input_shape)), keras.layers.Flatten(), *hidden, layers.Dense(num_outputs, **bayesian)],
         name="bayesian_mlp",
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "tfp_bnn"
+PACKAGE = Path(__file__).parents[2] / "tfp_bnn"
 FILES = sorted(path for path in (PACKAGE / "_backend").glob("*.py") if path.stem not in ("__init__", "tfp"))
 BACKENDS = {path.stem for path in FILES}
 
