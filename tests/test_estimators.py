@@ -75,7 +75,7 @@ def test_an_estimator_has_a_name_or_a_config():
     layer = bnn.layers.Dense(2, estimator=bnn.estimators.Antithetic(pairs=3))
     loaded = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert loaded.estimator.pairs == 3
-    with pytest.raises(ValueError, match="must be one of \"flipout\", .*Received: estimator='dropout'"):
+    with pytest.raises(ValueError, match=r"must be one of \"flipout\", .*Received: estimator='dropout'"):
         bnn.layers.Dense(2, estimator="dropout")
     with pytest.raises(ValueError, match="Received: pairs=0"):
         bnn.estimators.Antithetic(pairs=0)
@@ -90,6 +90,6 @@ class Point(bnn.posteriors.Posterior):
 
 def test_a_posterior_that_an_estimator_cannot_use_is_an_error_when_the_layer_is_made():
     for estimator in ("flipout", "local_reparameterization", "antithetic"):
-        with pytest.raises(ValueError, match='needs a posterior of NormalWeights.*estimator="reparameterization"'):
+        with pytest.raises(ValueError, match=r'needs a posterior of NormalWeights.*estimator="reparameterization"'):
             bnn.layers.Dense(2, estimator=estimator, posterior=Point())
     bnn.layers.Dense(2, estimator="reparameterization", posterior=Point())

@@ -12,7 +12,8 @@ def test_lenet5_has_the_layers_of_tfps_example():
     kernels = [tuple(layer.random_weights["kernel"][0].mean.shape) for layer in bayesian]
     assert kernels == [(5, 5, 1, 6), (5, 5, 6, 16), (5, 5, 16, 120), (7 * 7 * 120, 84), (84, 10)]
     assert model.output_shape == (None, 10)
-    assert {type(layer).__name__ for layer in bayesian} == {"Conv2DFlipout", "DenseFlipout"}
+    assert [type(layer).__name__ for layer in bayesian] == ["Conv2D"] * 3 + ["Dense"] * 2
+    assert {layer.get_config()["estimator"] for layer in bayesian} == {"flipout"}
 
 
 def test_lenet5_has_the_activation_asked_for_in_all_layers_but_the_last():
