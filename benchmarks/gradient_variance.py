@@ -1,23 +1,26 @@
-"""Measures how much the three estimators' noise makes the gradient of a minibatch vary.
+"""Measures how much the estimators' noise makes the gradient of a minibatch vary.
 
 Run by hand, on Keras's JAX backend: `KERAS_BACKEND=jax python benchmarks/gradient_variance.py`. It prints a table and
 writes docs/results/gradient_variance.json.
 
 The minibatch is held still and the weights' noise is drawn anew, so the variance is that of the noise alone. The loss
 is the data's term, the mean cross-entropy of the minibatch; the KL term in closed form has no noise. Numbers are the
-trace of the gradient's covariance, with regard to the posterior's means and to its rhos, averaged over minibatches of
-random data. Each minibatch gives an unbiased estimate, and their scatter the standard error; the estimators see the
-same minibatches.
+trace of the gradient's covariance, with regard to the posterior's means and to its rhos, averaged over minibatches: of
+random data for two small networks, of the digits of mnist_sample for a perceptron and for LeNet5, where the kernels are
+also taken together ("all"). Each minibatch gives an unbiased estimate, and their scatter the standard error; the
+estimators see the same minibatches.
 
 Sources: Kingma, Salimans and Welling 2015, "Variational Dropout and the Local Reparameterization Trick", section 2;
 Wen et al. 2018, "Flipout: Efficient Pseudo-Independent Weight Perturbations on Mini-Batches", figure 1.
 """
 
 import argparse
+import dataclasses
 import json
+import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,15 +32,51 @@ import numpy as np
 import tfp_bnn as bnn
 from tfp_bnn._numerics.noise import counted
 
-ESTIMATORS = ("Reparameterization", "LocalReparameterization", "Flipout")
+ESTIMATORS = ("reparameterization", "antithetic", "flipout", "local_reparameterization")
 BATCH_SIZES = (1, 8, 32, 128)
 NUM_CLASSES = 10
-POSTERIOR_STDDEV = 0.1
 
-# Shape of an input; family of layers, arguments and name of the kernel.
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A classifier to measure: how it is made, on which data, and where.
+
+    Args:
+        make: the function of an estimator and a posterior that returns the model.
+        batch_sizes: sizes of minibatches.
+        stddevs: standard deviations of the posterior.
+        digits: whether the data are digits; else they are random.
+    """
+
+    make: Callable[[str, bnn.posteriors.Posterior], keras.Sequential]
+    batch_sizes: Sequence[int]
+    stddevs: Sequence[float]
+    digits: bool
+
+
+def small(shape: tuple[int, ...], first: type[keras.layers.Layer], *arguments: int) -> Callable[..., keras.Sequential]:
+    """Returns the function that makes a network of two Bayesian layers, ReLU between them."""
+
+    def make(estimator: str, posterior: bnn.posteriors.Posterior) -> keras.Sequential:
+        layers = [first(*arguments, activation="relu", estimator=estimator, posterior=posterior)]
+        layers += [keras.layers.Flatten(), bnn.layers.Dense(NUM_CLASSES, estimator=estimator, posterior=posterior)]
+        return keras.Sequential([keras.Input(shape), *layers])
+
+    return make
+
+
+IMAGES = {"batch_sizes": (128,), "stddevs": (0.01, 0.05, 0.15), "digits": True}
+SMALL = {"batch_sizes": BATCH_SIZES, "stddevs": (0.1,), "digits": False}
 NETWORKS = {
-    "dense": ((20,), [("Dense", (32,), "hidden"), ("Dense", (NUM_CLASSES,), "output")]),
-    "conv": ((8, 8, 2), [("Conv2D", (8, 3), "conv"), ("Dense", (NUM_CLASSES,), "output")]),
+    "dense": Network(small((20,), bnn.layers.Dense, 32), **SMALL),
+    "conv": Network(small((8, 8, 2), bnn.layers.Conv2D, 8, 3), **SMALL),
+    "784-100-10": Network(
+        lambda estimator, posterior: bnn.models.mlp((28, 28, 1), (100,), estimator=estimator, posterior=posterior),
+        **IMAGES,
+    ),
+    "lenet5": Network(
+        lambda estimator, posterior: bnn.models.lenet5(estimator=estimator, posterior=posterior), **IMAGES
+    ),
 }
 
 Array = Any
@@ -52,41 +91,33 @@ class Estimate(NamedTuple):
     standard_error: float
 
 
-def make_layers(network: str, estimator: str) -> list[bnn.layers.VariationalLayer]:
-    """Returns the layers of a classifier, built."""
-    shape, families = NETWORKS[network]
-    shape, layers = (None, *shape), []
-    posterior = bnn.posteriors.MeanFieldNormal(initial_stddev=POSTERIOR_STDDEV)
-    for family, arguments, _ in families:
-        layer = getattr(bnn.layers, family + estimator)(*arguments, posterior=posterior)
-        shape = (None, int(np.prod(shape[1:]))) if family == "Dense" else shape
-        layer.build(shape)
-        shape = layer.compute_output_shape(shape)
-        layers.append(layer)
-    return layers
+def kernels_of(model: keras.Sequential) -> list[Any]:
+    """Returns the variables of the kernels' posteriors."""
+    return [layer.random_weights["kernel"][0] for layer in bnn.layers.variational_layers(model)]
 
 
-def parameters_of(layers: Sequence[bnn.layers.VariationalLayer]) -> Parameters:
+def parameters_of(model: keras.Sequential) -> Parameters:
     """Returns means and rhos of the kernels."""
-    kernels = [layer.random_weights["kernel"][0] for layer in layers]
-    return [(kernel.mean.value, kernel.rho.value) for kernel in kernels]
+    return [(kernel.mean.value, kernel.rho.value) for kernel in kernels_of(model)]
 
 
-def loss(
-    parameters: Parameters, layers: Sequence[bnn.layers.VariationalLayer], x: Array, labels: Array, seed: Array
-) -> Array:
+def loss(parameters: Parameters, model: keras.Sequential, x: Array, labels: Array, seed: Array) -> Array:
     """Returns the mean cross-entropy of a minibatch at one draw of the noise."""
-    noise = counted(seed)
-    for i, (layer, (mean, rho)) in enumerate(zip(layers, parameters, strict=True)):
-        x = keras.ops.reshape(x, (len(x), -1)) if mean.ndim == 2 else x  # flat for a dense layer
-        kernel = bnn.posteriors.NormalWeights(mean, keras.ops.softplus(rho))
-        x, _ = layer.noisy_outputs(keras.ops.relu(x) if i else x, {"kernel": kernel}, noise)
+    noise, kernels = counted(seed), iter(parameters)
+    for layer in model.layers:
+        if isinstance(layer, bnn.layers.VariationalLayer):
+            mean, rho = next(kernels)
+            x, _ = layer.noisy_outputs(
+                x, {"kernel": bnn.posteriors.NormalWeights(mean, keras.ops.softplus(rho))}, noise
+            )
+        else:
+            x = layer(x)
     return keras.ops.mean(keras.ops.sparse_categorical_crossentropy(labels, x, from_logits=True))
 
 
 def gradient_variances(
     parameters: Parameters,
-    layers: Sequence[bnn.layers.VariationalLayer],
+    model: keras.Sequential,
     x: Array,
     labels: Array,
     num_draws: int,
@@ -96,7 +127,7 @@ def gradient_variances(
 
     Args:
         parameters: where the gradient is taken.
-        layers: the network.
+        model: the network.
         x: minibatches, [minibatches, examples, ...].
         labels: their labels.
         num_draws: draws of the noise for each minibatch.
@@ -109,7 +140,7 @@ def gradient_variances(
     def of_minibatch(minibatch: tuple[Array, Array, Array]) -> Array:
         images, classes, number = minibatch
         seeds = jax.numpy.stack([jax.numpy.full(num_draws, seed) + number, 100 * jax.numpy.arange(num_draws)], axis=1)
-        gradient = jax.vmap(lambda s: jax.grad(loss)(parameters, layers, images, classes, s))(seeds)
+        gradient = jax.lax.map(lambda s: jax.grad(loss)(parameters, model, images, classes, s), seeds)
         return jax.numpy.array([[trace(mean), trace(rho)] for mean, rho in gradient])
 
     return np.asarray(jax.jit(lambda *data: jax.lax.map(of_minibatch, data))(x, labels, jax.numpy.arange(len(x))))
@@ -131,38 +162,62 @@ def rounded(result: Estimate) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in result._asdict().items()}
 
 
-def measure(network: str, num_minibatches: int, num_draws: int, seed: int) -> list[dict[str, Any]]:
-    """Returns the variances of one network, one row for each batch size, kernel and kind of parameter."""
-    shape, families = NETWORKS[network]
-    keras.utils.set_random_seed(seed)
-    networks = {estimator: make_layers(network, estimator) for estimator in ESTIMATORS}
-    parameters = parameters_of(networks[ESTIMATORS[0]])  # the same for all
+def minibatches_of(network: Network, shape: tuple[int, ...], number: int, size: int, seed: int) -> tuple[Array, Array]:
+    """Returns inputs [number, size, ...] and labels [number, size]."""
+    rng = np.random.default_rng([seed, size])
+    if network.digits:
+        digits = bnn.datasets.load("mnist_sample")
+        rows = np.stack([rng.choice(len(digits.x_train), size, replace=False) for _ in range(number)])
+        return digits.x_train[rows], digits.y_train[rows]
+    x = rng.normal(size=(number, size, *shape)).astype("float32")
+    return x, rng.integers(NUM_CLASSES, size=(number, size))
+
+
+def measure(name: str, num_minibatches: int, num_draws: int, seed: int) -> list[dict[str, Any]]:
+    """Returns the variances of one network, a row for each standard deviation, batch size, kernel and kind."""
+    network, rows = NETWORKS[name], []
+    for stddev in network.stddevs:
+        keras.utils.set_random_seed(seed)
+        posterior = bnn.posteriors.MeanFieldNormal(initial_stddev=stddev)
+        models = {estimator: network.make(estimator, posterior) for estimator in ESTIMATORS}
+        first = models[ESTIMATORS[0]]
+        parameters = parameters_of(first)  # the same for all
+        for size in network.batch_sizes:
+            x, labels = minibatches_of(network, first.input_shape[1:], num_minibatches, size, seed)
+            variances = {
+                estimator: gradient_variances(parameters, model, x, labels, num_draws, seed)
+                for estimator, model in models.items()
+            }
+            place = {"network": name, "posterior_stddev": stddev, "batch_size": size}
+            rows += rows_of(place, variances, together=network.digits)
+    return rows
+
+
+def rows_of(place: Mapping[str, Any], variances: Mapping[str, np.ndarray], together: bool) -> list[dict[str, Any]]:
+    """Returns a row for each kernel and kind of parameter; if asked, for all kernels together too."""
     rows = []
-    for batch_size in BATCH_SIZES:
-        rng = np.random.default_rng([seed, batch_size])
-        x = rng.normal(size=(num_minibatches, batch_size, *shape)).astype("float32")
-        labels = rng.integers(NUM_CLASSES, size=(num_minibatches, batch_size))
-        variances = {
-            estimator: gradient_variances(parameters, layers, x, labels, num_draws, seed)
-            for estimator, layers in networks.items()
-        }
-        for k, (*_, kernel) in enumerate(families):
-            for j, kind in enumerate(("means", "rhos")):
-                columns = {estimator: values[:, k, j] for estimator, values in variances.items()}
-                rows.append({"network": network, "kernel": kernel, "parameters": kind, "batch_size": batch_size})
-                for estimator, values in columns.items():
-                    to_reference = rounded(ratio(values, columns[ESTIMATORS[0]]))
-                    rows[-1][estimator] = {**rounded(estimate(values)), "ratio": to_reference}
+    num_kernels = variances[ESTIMATORS[0]].shape[1]
+    kernels = {f"kernel {k + 1}": slice(k, k + 1) for k in range(num_kernels)}
+    if together:
+        kernels["all"] = slice(None)
+    for kernel, part in kernels.items():
+        for j, kind in enumerate(("means", "rhos")):
+            columns = {estimator: values[:, part, j].sum(axis=1) for estimator, values in variances.items()}
+            rows.append({**place, "kernel": kernel, "parameters": kind})
+            for estimator, values in columns.items():
+                to_reference = rounded(ratio(values, columns[ESTIMATORS[0]]))
+                to_flipout = rounded(ratio(values, columns["flipout"]))
+                rows[-1][estimator] = {**rounded(estimate(values)), "ratio": to_reference, "to_flipout": to_flipout}
     return rows
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """Returns a table: the variance for reparameterization, and the others as ratios to it."""
     reference, *others = ESTIMATORS
-    lines = [["network", "kernel", "gradient by", "batch", reference, *(f"{name}, ratio" for name in others)]]
+    lines = [["network", "stddev", "kernel", "gradient by", "batch", reference, *(f"{name}, ratio" for name in others)]]
     lines.append(["---"] * len(lines[0]))
-    for row in sorted(rows, key=lambda row: (row["network"] == "conv", row["kernel"] == "output", row["parameters"])):
-        cells = [row[name] for name in ("network", "kernel", "parameters", "batch_size")]
+    for row in rows:
+        cells = [row[name] for name in ("network", "posterior_stddev", "kernel", "parameters", "batch_size")]
         cells.append(f"{row[reference]['value']:.3g} ± {row[reference]['standard_error']:.1g}")
         cells += ["{value:.3f} ± {standard_error:.3f}".format(**row[name]["ratio"]) for name in others]
         lines.append(cells)
@@ -180,21 +235,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num-minibatches", type=int, default=100, help="minibatches of each size")
     parser.add_argument("--num-draws", type=int, default=10, help="draws of the noise for each minibatch")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="which to measure")
+    parser.add_argument("--image-minibatches", type=int, default=8, help="minibatches of digits")
     parser.add_argument("--json", type=Path, default=Path("docs/results/gradient_variance.json"), help="the results")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, data and noise")
     args = parser.parse_args()
     if keras.backend.backend() != "jax":
         sys.exit("error: this script needs Keras's JAX backend; set KERAS_BACKEND=jax")
     start = time.perf_counter()
-    rows = [row for network in NETWORKS for row in measure(network, args.num_minibatches, args.num_draws, args.seed)]
+    rows = []
+    for name in args.networks:
+        number = args.image_minibatches if NETWORKS[name].digits else args.num_minibatches
+        rows += measure(name, number, args.num_draws, args.seed)
+        print(f"{name}: done after {time.perf_counter() - start:.0f} s", flush=True)
     packages = ("tfp-bnn", "keras", "jax", "numpy")
     content = {
-        "command": f"KERAS_BACKEND=jax python benchmarks/gradient_variance.py --seed {args.seed}"
-        f" --num-minibatches {args.num_minibatches} --num-draws {args.num_draws}",
+        "command": shlex.join(["KERAS_BACKEND=jax", "python", "benchmarks/gradient_variance.py", *sys.argv[1:]]),
         "seed": args.seed,
         "minibatches": args.num_minibatches,
+        "minibatches_of_digits": args.image_minibatches,
         "draws_for_each_minibatch": args.num_draws,
-        "posterior_stddev": POSTERIOR_STDDEV,
         "seconds": round(time.perf_counter() - start, 1),
         "versions": {"python": sys.version.split()[0], **{name: metadata.version(name) for name in packages}},
     }

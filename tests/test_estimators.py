@@ -52,11 +52,24 @@ def test_each_pair_of_groups_has_signs_of_its_own():
     assert len({tuple(row) for row in np.sign(outputs)}) == 4
 
 
-def test_large_kernels_and_small_batches_have_fewer_pairs():
-    estimator = bnn.estimators.Antithetic(pairs=8)
-    sizes = [(100, 128), (2**17, 128), (2**20, 128), (100, 6), (100, 1)]
-    maps = [(bnn.estimators.LinearMap("kernel", (size, 1), None, None), batch) for size, batch in sizes]
-    assert [estimator._pairs_for(*each) for each in maps] == [8, 4, 1, 3, 1]
+@pytest.mark.parametrize(
+    ("pairs", "weights", "batch", "expected"),
+    [(8, 100, 128, 8), (8, 2**18, 128, 4), (8, 2**19, 128, None), (8, 2**19, 4, 2), (1, 2**22, 128, 1), (8, 9, 1, 1)],
+)
+def test_large_kernels_and_small_batches_have_fewer_pairs(pairs, weights, batch, expected):
+    linear = bnn.estimators.LinearMap("kernel", (weights, 1), None, None)
+    assert bnn.estimators.Antithetic(pairs)._pairs_for(linear, batch) == expected
+
+
+def test_a_kernel_that_is_too_large_to_copy_has_the_noise_of_flipout():
+    inputs = np.random.default_rng(0).normal(size=(32, 2)).astype("float32")
+    outputs = []
+    for estimator in ("antithetic", "flipout"):
+        layer = bnn.layers.Dense(2**18, estimator=estimator, seed=1, use_bias=False)
+        layer.build((None, 2))
+        layer.random_weights["kernel"][0].assign(0.5, 1.0)
+        outputs.append(keras.ops.convert_to_numpy(layer(inputs)))
+    np.testing.assert_array_equal(outputs[0], outputs[1])
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 16])

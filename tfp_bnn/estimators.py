@@ -20,8 +20,9 @@ from tfp_bnn.posteriors import NormalWeights, Posterior, WeightPosterior, Weight
 
 Tensor = Any
 
-# Of all copies of a kernel's draw that are made for the groups of a batch, half as many.
-_MOST_WEIGHTS = 2**19
+# How many weights a kernel may have times the pairs that copies of its draw are made for; below so few pairs the second
+# pass of Flipout is worth its cost.
+_MOST_WEIGHTS, _FEWEST_PAIRS = 2**20, 4
 
 
 class Estimate(NamedTuple):
@@ -152,9 +153,11 @@ class Antithetic(Estimator):
     kernel, as Flipout does for each example: this cancels the second order, too. Each draw alone is one from the
     posterior, so each example sees it as it is. Which group an example is in is drawn anew for each layer and batch.
 
+    Each group has a copy of the kernel. Where copies for 4 pairs would have more than two million weights together, as
+    in wide dense layers, a second pass costs less than they do: the layer then has Flipout's noise.
+
     Args:
-        pairs: in how many pairs of groups a batch is split, at most. Fewer where the batch is smaller, and for large
-            kernels, each group of which has its own copy.
+        pairs: in how many pairs of groups a batch is split, at most; 1 for two halves. Fewer where the batch is smaller.
 
     Raises:
         ValueError: if `pairs` is not a positive integer.
@@ -169,9 +172,11 @@ class Antithetic(Estimator):
     def linear(self, linear: LinearMap, inputs: Tensor, kernel: NormalWeights, noise: Noise) -> Estimate:
         """Returns `op(x_g, mu +- s_in * sigma * eps * s_out)` for each group g, each example in its place."""
         ops = keras.ops
-        draw = kernel.perturbation(noise)
         size = ops.shape(inputs)[0]
         pairs = self._pairs_for(linear, size)
+        if pairs is None:
+            return Flipout().linear(linear, inputs, kernel, noise)
+        draw = kernel.perturbation(noise)
         kernels = [kernel.mean + flipped for flipped in self._flipped(draw.value, pairs, noise)]
         missing = -size % len(kernels)
         order = ops.argsort(noise.normal((size + missing,)))
@@ -181,10 +186,12 @@ class Antithetic(Estimator):
         outputs = ops.take(ops.concatenate(outputs, axis=0), ops.argsort(order)[:size], axis=0)
         return Estimate(outputs, draw._replace(value=kernel.mean + draw.value))
 
-    def _pairs_for(self, linear: LinearMap, size: Any) -> int:
-        pairs = min(self.pairs, max(1, _MOST_WEIGHTS // math.prod(linear.kernel_shape)))
+    def _pairs_for(self, linear: LinearMap, size: Any) -> int | None:
+        """Returns how many pairs there are, None if the copies of the kernel would cost too much."""
         # Of a size that is not known at compile time the last groups may be filled up.
-        return min(pairs, max(1, size // 2)) if isinstance(size, int) else pairs
+        wanted = min(self.pairs, max(1, size // 2)) if isinstance(size, int) else self.pairs
+        affordable = max(1, _MOST_WEIGHTS // math.prod(linear.kernel_shape))
+        return None if affordable < min(wanted, _FEWEST_PAIRS) else min(wanted, affordable)
 
     def _flipped(self, draw: Tensor, pairs: int, noise: Noise) -> list[Tensor]:
         """Returns a draw for each group: for each pair it and its opposite."""
