@@ -157,7 +157,7 @@ class Antithetic(Estimator):
     in wide dense layers, a second pass costs less than they do: the layer then has Flipout's noise.
 
     Args:
-        pairs: in how many pairs of groups a batch is split, at most; 1 for two halves. Fewer where the batch is smaller.
+        pairs: in how many pairs of groups a batch is split, at most; 1 for two halves. Small batches have fewer.
 
     Raises:
         ValueError: if `pairs` is not a positive integer.
