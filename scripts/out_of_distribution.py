@@ -24,7 +24,7 @@ from scripts.common.kept_results import read_or_make, settings
 from scripts.common.reporting import log
 from scripts.data import unfamiliar_images
 from scripts.learning import classifiers
-from scripts.learning.classifiers import CLASSIFIERS, Recipe
+from scripts.learning.classifiers import CLASSIFIERS, STEP_COST, Recipe
 
 ANGLES = np.arange(0, 181, 10)
 Scores = Callable[[bnn.Predictive], np.ndarray]
@@ -56,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam at the start; it falls to 0")
     parser.add_argument(
         "--estimator",
-        choices=reporting.ESTIMATORS,
+        choices=tuple(STEP_COST),
         default="reparameterization",
         help="of the Bayesian network; the cheapest leaves it the most epochs",
     )

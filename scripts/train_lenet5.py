@@ -35,7 +35,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--viz-every", type=int, default=400, help="training steps between pictures")
     reporting.add_activation_arguments(parser)
     parser.add_argument("--estimator", choices=reporting.ESTIMATORS, default="flipout")
-    parser.add_argument("--prior", choices=("normal", "scale-mixture"), default="normal")
+    parser.add_argument("--prior", choices=reporting.PRIORS, default="normal")
     parser.add_argument("--learn-prior", action="store_true", help="learn the scale mixture, one for all layers")
     parser.add_argument("--prior-scale", type=float, default=0.3, help="standard deviation of the normal prior")
     parser.add_argument("--initial-stddev", type=float, default=0.01, help="posterior standard deviation at the start")

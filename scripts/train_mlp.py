@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output-dir", type=Path, default=Path("runs/mlp"))
     parser.add_argument("--resume", action="store_true", help="go on with the run in the output directory")
     bayes = parser.add_argument_group("Bayes by Backprop")
-    bayes.add_argument("--prior", choices=("normal", "scale-mixture"), default="scale-mixture")
+    bayes.add_argument("--prior", choices=reporting.PRIORS, default="scale-mixture")
     bayes.add_argument("--sigma-1", type=float, default=1.0, help="standard deviation of the prior or its wide part")
     bayes.add_argument("--sigma-2", type=float, default=math.exp(-6), help="standard deviation of its narrow part")
     bayes.add_argument("--pi", type=float, default=0.5, help="share of the wide part")

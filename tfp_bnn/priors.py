@@ -16,7 +16,10 @@ from tfp_bnn._numerics.precision import widened
 from tfp_bnn._numerics.softplus import plus_softplus, softplus
 from tfp_bnn._prior_sharing import kept_shared
 
-__all__ = ["Normal", "Prior", "ScaleMixture", "kept_shared"]
+__all__ = ["NAMES", "Normal", "Prior", "ScaleMixture", "kept_shared"]
+
+NAMES = ("normal", "scale_mixture")
+"""What command lines call them."""
 
 Tensor = Any
 

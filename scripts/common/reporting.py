@@ -24,7 +24,10 @@ from scripts.common.places import ROOT
 log = logging.getLogger("tfp_bnn")
 
 NUM_PICTURES = 10
-ESTIMATORS = ("flipout", "reparameterization", "local-reparameterization")
+# As command lines spell them.
+ESTIMATORS, PRIORS = (
+    tuple(name.replace("_", "-") for name in names) for names in (bnn.estimators.NAMES, bnn.priors.NAMES)
+)
 ACTIVATIONS = ("relu", "tanh")
 
 
@@ -50,7 +53,7 @@ def exit_on_error(main: Any) -> None:
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that choose the images."""
-    parser.add_argument("--dataset", choices=("mnist", "fashion_mnist", "mnist_sample"), help=DATASET_HELP)
+    parser.add_argument("--dataset", choices=bnn.datasets.NAMES, help=DATASET_HELP)
     parser.add_argument(
         "--data-dir", help="directory with the data set; without it TFP_BNN_DATA, then Keras's download"
     )

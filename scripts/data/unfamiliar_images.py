@@ -9,7 +9,7 @@ import tfp_bnn as bnn
 from scripts.common import reporting
 from scripts.common.reporting import log
 
-OTHER = {"mnist": "fashion_mnist", "fashion_mnist": "mnist", "mnist_sample": None}
+OTHER = {"mnist": "fashion_mnist", "fashion_mnist": "mnist"}
 
 
 def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
@@ -38,7 +38,7 @@ def unfamiliar_images(dataset: bnn.datasets.Dataset, data_dir: str | None, count
     """Returns at most `count` images of each kind, float32 [n, height, width, 1], by the name of the kind."""
     images = reporting.noise_images(count, dataset.x_test.shape[1:], seed)
     images |= {name: change(dataset.x_test[:count]) for name, change in CHANGES.items()}
-    if (other := OTHER[dataset.name]) is None:
+    if (other := OTHER.get(dataset.name)) is None:
         log.info("no other data set: %s has images like all that could be loaded", dataset.name)
         return images
     return {other: bnn.datasets.load(other, data_dir).x_test[:count], **images}

