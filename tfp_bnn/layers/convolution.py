@@ -8,7 +8,7 @@ import keras
 from tfp_bnn._checks import check_count
 from tfp_bnn.estimators import LinearMap
 from tfp_bnn.layers.channels import SpatialLayer, of_rank
-from tfp_bnn.layers.linear import BayesianArguments, signs_along
+from tfp_bnn.layers.linear import BayesianArguments, given, signs_along
 
 Tensor = Any
 
@@ -58,17 +58,9 @@ class Convolution(SpatialLayer):
         """
         if not isinstance(padding, str):
             raise ValueError(f"`padding` must be a string. Received: padding={padding!r}")
-        arguments = {
-            "filters": check_count("filters", filters),
-            "kernel_size": kernel_size,
-            "strides": strides,
-            "padding": padding,
-            "data_format": data_format,
-            "dilation_rate": dilation_rate,
-            "groups": check_count("groups", groups),
-            "activation": activation,
-            "use_bias": use_bias,
-        }
+        arguments = given(locals())
+        check_count("filters", filters)
+        check_count("groups", groups)
         super().__init__(of_rank("Conv{}D", self.rank), arguments, **kwargs)
         self.input_spec = keras.layers.InputSpec(ndim=self.rank + 2)
 

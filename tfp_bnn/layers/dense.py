@@ -7,7 +7,7 @@ import keras
 
 from tfp_bnn._checks import check_count
 from tfp_bnn.estimators import LinearMap
-from tfp_bnn.layers.linear import BayesianArguments, LinearVariationalLayer, check_features, signs_along
+from tfp_bnn.layers.linear import BayesianArguments, LinearVariationalLayer, check_features, given, signs_along
 
 
 @keras.saving.register_keras_serializable("tfp_bnn")
@@ -48,7 +48,8 @@ class Dense(LinearVariationalLayer):
         Raises:
             ValueError: if an argument or the inputs' shape is wrong, or if it is trained with no KL weight set.
         """
-        arguments = {"units": check_count("units", units), "activation": activation, "use_bias": use_bias}
+        arguments = given(locals())
+        check_count("units", units)
         super().__init__(keras.layers.Dense, arguments, **kwargs)
         self.supports_masking = True
 

@@ -32,6 +32,8 @@ class BayesianArguments(TypedDict, total=False):
     trainable: bool
     activity_regularizer: Any
     kernel_initializer: Any
+    depthwise_initializer: Any
+    pointwise_initializer: Any
     bias_initializer: Any
     bias_regularizer: Any
     bias_constraint: Any
@@ -243,6 +245,15 @@ def _arguments_of(layer_class: type[keras.layers.Layer], kwargs: Mapping[str, An
 
 
 _OF_EVERY_LAYER = ("activity_regularizer", "trainable", "dtype", "autocast", "name")
+
+
+def given(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a constructor, but for its keywords: what the Keras layer is made of, by name.
+
+    Args:
+        variables: `locals()`, at the start of the constructor.
+    """
+    return {name: value for name, value in variables.items() if name not in ("self", "kwargs", "__class__")}
 
 
 def signs_along(axis: int, num_outputs: int) -> Any:

@@ -8,7 +8,7 @@ import keras
 from tfp_bnn._checks import check_count
 from tfp_bnn.estimators import LinearMap
 from tfp_bnn.layers.channels import SpatialLayer, of_rank
-from tfp_bnn.layers.linear import BayesianArguments, signs_along
+from tfp_bnn.layers.linear import BayesianArguments, given, signs_along
 
 Tensor = Any
 
@@ -61,17 +61,9 @@ class SeparableConvolution(SpatialLayer):
         Raises:
             ValueError: if an argument or the inputs' shape is wrong, or if it is trained with no KL weight set.
         """
-        arguments = {
-            "filters": check_count("filters", filters),
-            "kernel_size": kernel_size,
-            "strides": strides,
-            "padding": padding,
-            "data_format": data_format,
-            "dilation_rate": dilation_rate,
-            "depth_multiplier": check_count("depth_multiplier", depth_multiplier),
-            "activation": activation,
-            "use_bias": use_bias,
-        }
+        arguments = given(locals())
+        check_count("filters", filters)
+        check_count("depth_multiplier", depth_multiplier)
         super().__init__(of_rank("SeparableConv{}D", self.rank), arguments, **kwargs)
 
     def linear_maps(self, input_shape: Sequence[int | None]) -> Sequence[LinearMap]:
