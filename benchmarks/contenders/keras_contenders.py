@@ -1,5 +1,6 @@
 """The contenders on Keras: the package itself and the plain network on Keras 3, TFP's layers on Keras 2."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -98,8 +99,12 @@ class TfpBnn(KerasContender):
 
         priors = bnn.priors
         prior = priors.ScaleMixture(**MIXTURE) if self.mixture else priors.Normal(scale=1.0)
-        conv, dense = (getattr(bnn.layers, family + self.estimator) for family in ("Conv2D", "Dense"))
-        parts = KerasParts(keras, lambda *a, **k: conv(*a, prior=prior, **k), lambda n: dense(n, prior=prior))
+        # The peers' class names have estimators in camel case.
+        estimator = re.sub(r"(?<!^)([A-Z])", r"_\1", self.estimator).lower()
+        arguments = {"prior": prior, "estimator": estimator}
+        parts = KerasParts(
+            keras, lambda *a, **k: bnn.layers.Conv2D(*a, **arguments, **k), lambda n: bnn.layers.Dense(n, **arguments)
+        )
         self.model, self.bnn = self.model_of(keras, parts), bnn
         jit_compile = "auto" if self.xla is None else self.xla
         self.model.compile("adam", loss=bnn.likelihoods.Categorical(), jit_compile=jit_compile)
