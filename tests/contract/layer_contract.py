@@ -70,8 +70,9 @@ GEOMETRIES: dict[str, dict[str, tuple[tuple, dict[str, Any], tuple[int, ...]]]] 
         "two outputs": (("...x,xyz->...yz", (2, 3)), {"bias_axes": "yz"}, (4, 3, 4)),
     },
 }
-# The layers that every check is made on with each estimator; on the others, with their own.
+# Families differ in their operations and shapes alone. On these each estimator is checked, on these every check is made.
 WITH_EACH_ESTIMATOR = ("Dense", "Conv2D")
+WITH_EVERY_CHECK = (*WITH_EACH_ESTIMATOR, "DenseVariational", "EinsumDense", "SeparableConv1D", "Conv2DTranspose")
 
 
 def layer_classes() -> list[type[VariationalLayer]]:
@@ -110,7 +111,8 @@ def cases(every_geometry: bool = True) -> list[Case]:
 
 def _is_due(layer_class: type[VariationalLayer], number: int, estimator: str | None, every_geometry: bool) -> bool:
     """Returns whether a case shows something new: an estimator sees a geometry as signs alone, which Flipout has."""
-    of_class = estimator in (None, getattr(layer_class, "default_estimator", None))
-    if every_geometry:
-        return of_class or number == 0
-    return number == 0 and (of_class or layer_class.__name__ in WITH_EACH_ESTIMATOR)
+    name = layer_class.__name__
+    is_due = estimator in (None, getattr(layer_class, "default_estimator", None)) or (
+        number == 0 and name in WITH_EACH_ESTIMATOR
+    )
+    return is_due if every_geometry else is_due and number == 0 and name in WITH_EVERY_CHECK
