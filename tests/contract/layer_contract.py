@@ -70,7 +70,7 @@ GEOMETRIES: dict[str, dict[str, tuple[tuple, dict[str, Any], tuple[int, ...]]]] 
         "two outputs": (("...x,xyz->...yz", (2, 3)), {"bias_axes": "yz"}, (4, 3, 4)),
     },
 }
-# Families differ in their operations and shapes alone. On these each estimator is checked, on these every check is made.
+# Families differ in their operations and shapes alone: these have each estimator checked, and those every check made.
 WITH_EACH_ESTIMATOR = ("Dense", "Conv2D")
 WITH_EVERY_CHECK = (*WITH_EACH_ESTIMATOR, "DenseVariational", "EinsumDense", "SeparableConv1D", "Conv2DTranspose")
 
@@ -112,7 +112,5 @@ def cases(every_geometry: bool = True) -> list[Case]:
 def _is_due(layer_class: type[VariationalLayer], number: int, estimator: str | None, every_geometry: bool) -> bool:
     """Returns whether a case shows something new: an estimator sees a geometry as signs alone, which Flipout has."""
     name = layer_class.__name__
-    is_due = estimator in (None, getattr(layer_class, "default_estimator", None)) or (
-        number == 0 and name in WITH_EACH_ESTIMATOR
-    )
+    is_due = estimator in (None, "flipout") or (number == 0 and name in WITH_EACH_ESTIMATOR)
     return is_due if every_geometry else is_due and number == 0 and name in WITH_EVERY_CHECK
