@@ -142,9 +142,6 @@ class Ordinal(Likelihood):
     def entropy(self, outputs):
         return self.entropy_of_mean(self.mean(outputs))
 
-    def predictive_entropy(self, draws):
-        return self.entropy_of_mean(keras.ops.mean(self.mean(draws), axis=0))
-
     def predicts_classes(self, num_outputs):
         return True
 

@@ -98,10 +98,6 @@ class Categorical(LogitLikelihood):
         """Returns `-sum_c p_c log p_c` in nats."""
         return _entropy(keras.ops.log_softmax(self.logits(outputs), axis=-1))
 
-    def predictive_entropy(self, draws: Tensor) -> Tensor:
-        """Returns the entropy of the mean probabilities in nats."""
-        return self.entropy_of_mean(keras.ops.mean(self.mean(draws), axis=0))
-
     def entropy_of_mean(self, mean: Tensor) -> Tensor:
         """Returns the entropy of these probabilities in nats."""
         # The mean may not add up to 1 to the last digit.

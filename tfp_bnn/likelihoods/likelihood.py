@@ -28,11 +28,11 @@ class Likelihood(keras.losses.Loss, abc.ABC):
     | It defines                                        | and has                                                |
     | ------------------------------------------------- | ------------------------------------------------------ |
     | `num_targets`, `log_prob`, `mean` and `variance`  | `fit`, `predict`, `summarize`, `evaluate`: it must     |
-    | `target_kind`, if its targets are not real        | what is for such targets only                          |
+    | `target_kind`, if its targets are not real        | quantiles that are counts; what is for its kind alone  |
     | `cdf` and `quantile`                              | `Predictive.quantiles`, of real targets and of counts  |
     | `entropy`                                         | `expected_entropy`                                     |
-    | `predictive_entropy`                              | `entropy` and `mutual_information` of a `Predictive`   |
-    | `entropy_of_mean`                                 | those of a `PredictiveSummary`                         |
+    | `entropy_of_mean`                                 | `entropy` and `mutual_information`, of classes         |
+    | `predictive_entropy`, if the mean does not say it | those of a `Predictive` alone                          |
     | `distribution`                                    | `Predictive.distribution`, in TFP                      |
     | `predicts_classes` and `class_probabilities`      | accuracy, decisions, cut-offs, and figures of classes  |
     | `class_logits`                                    | `Predictive.as_classes`, whose draws have temperatures |
@@ -200,7 +200,7 @@ class Likelihood(keras.losses.Loss, abc.ABC):
         Raises:
             ValueError: if it has no closed form.
         """
-        raise self._no_closed_form("a mixture of ")
+        return self.entropy_of_mean(keras.ops.mean(self.mean(draws), axis=0))
 
     def entropy_of_mean(self, mean: Tensor) -> Tensor:
         """Returns the entropy in nats of the predictive distribution of this mean, E[y], one number an example.
@@ -208,10 +208,7 @@ class Likelihood(keras.losses.Loss, abc.ABC):
         Raises:
             ValueError: if the mean of this likelihood's predictive distribution does not say its entropy.
         """
-        raise ValueError(
-            "The mean says the entropy of classes and of one yes-or-no target only. "
-            f"Received: likelihood={type(self).__name__}"
-        )
+        raise self._no_closed_form("a mixture of ")
 
     def predicts_classes(self, num_outputs: int) -> bool:
         """Returns whether networks with so many outputs predict one of several classes, or one yes or no."""
