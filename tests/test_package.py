@@ -36,22 +36,13 @@ def test_the_import_needs_neither_tfp_nor_plotting_nor_other_libraries_that_are_
     assert result.stdout.strip() == "imported", result.stderr
 
 
-HEAVY = (
-    *("tensorflow_probability", "tf_keras", "seaborn", "matplotlib", "mlxtend", "sklearn", "pandas"),
-    *("scipy.optimize", "scipy.stats"),
-)
-
-
-def test_the_import_is_light_beside_that_of_keras():
+def test_the_import_takes_little_of_what_that_of_keras_takes():
     result = run_python(
-        "import sys, time; start = time.process_time(); import keras; middle = time.process_time();"
-        f"before = set(sys.modules); import tfp_bnn; print(sorted((set(sys.modules) - before) & set({HEAVY})));"
+        "import time; start = time.process_time(); import keras; middle = time.process_time(); import tfp_bnn;"
         "print((time.process_time() - middle) / (middle - start))"
     )
-    heavy, share = result.stdout.splitlines()
-    assert heavy == "[]", result.stderr
     # A fiftieth, and several times that where nothing is compiled to bytecode yet.
-    assert float(share) < 0.25
+    assert float(result.stdout) < 0.25, result.stderr
 
 
 def test_another_backend_gets_one_clear_error():

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy import special
+import scipy
 
 from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
 from tfp_bnn._numerics.stirling import stirling_remainder
@@ -84,7 +84,7 @@ class NegativeBinomial(CountLikelihood):
         return ops.where(self._allowed(y), log_probs, math.nan)
 
     def _cdf_of_counts(self, y: np.ndarray, log_mean: np.ndarray, concentration: np.ndarray) -> np.ndarray:
-        return special.betainc(concentration, y + 1, concentration / (concentration + exp(log_mean)))
+        return scipy.special.betainc(concentration, y + 1, concentration / (concentration + exp(log_mean)))
 
     def variance(self, outputs: Tensor) -> Tensor:
         """Returns `mean + mean^2 / concentration`."""

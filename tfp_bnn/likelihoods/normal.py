@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy import special
+import scipy
 
 from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
 from tfp_bnn.likelihoods.location_scale import LocationScale
@@ -47,10 +47,10 @@ class Normal(LocationScale):
         return -0.5 * keras.ops.square(z)
 
     def _noise_cdf(self, z: np.ndarray) -> np.ndarray:
-        return special.ndtr(z)
+        return scipy.special.ndtr(z)
 
     def _noise_quantile(self, probability: float) -> float:
-        return special.ndtri(probability)
+        return scipy.special.ndtri(probability)
 
     def _distributions(self, tfd: ModuleType, loc: Tensor, scale: Tensor) -> Any:
         return tfd.Normal(loc, scale)

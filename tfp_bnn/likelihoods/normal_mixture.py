@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy import special
+import scipy
 
 from tfp_bnn._checks import check_count
 from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
@@ -93,10 +93,10 @@ class NormalMixture(IndependentLikelihood):
         """Returns the components' weights, locs and scales as arrays in double precision."""
         log_weights, *others = super()._in_double(outputs)
         # The network's precision lets the weights add up to 1 no better than to 1e-7.
-        return [special.softmax(log_weights, axis=-1), *others]
+        return [scipy.special.softmax(log_weights, axis=-1), *others]
 
     def _cdf(self, y: np.ndarray, weights: np.ndarray, locs: np.ndarray, scales: np.ndarray) -> np.ndarray:
-        return np.einsum("...k,...k->...", weights, special.ndtr((y[..., np.newaxis] - locs) / scales))
+        return np.einsum("...k,...k->...", weights, scipy.special.ndtr((y[..., np.newaxis] - locs) / scales))
 
     def quantile(self, outputs: np.ndarray, probability: float) -> np.ndarray:
         """Returns the quantile of each target, float64 [..., n, targets]."""
@@ -105,7 +105,7 @@ class NormalMixture(IndependentLikelihood):
     def quantile_bounds(self, outputs: np.ndarray, probability: float) -> tuple[np.ndarray, np.ndarray]:
         """Returns the least and the greatest quantile of the components."""
         _, locs, scales = self._in_double(outputs)
-        of_components = locs + scales * special.ndtri(probability)
+        of_components = locs + scales * scipy.special.ndtri(probability)
         return of_components.min(axis=-1), of_components.max(axis=-1)
 
     def mean(self, outputs: Tensor) -> Tensor:

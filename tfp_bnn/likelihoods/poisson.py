@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy import special
+import scipy
 
 from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
 from tfp_bnn._numerics.stirling import stirling_remainder
@@ -47,7 +47,7 @@ class Poisson(CountLikelihood):
         return ops.where(self._allowed(y), log_probs, math.nan)
 
     def _cdf_of_counts(self, y: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
-        return special.pdtr(y, exp(log_rate))
+        return scipy.special.pdtr(y, exp(log_rate))
 
     def variance(self, outputs: Tensor) -> Tensor:
         """Returns the rate."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
-import scipy  # Its parts are imported when they are first used.
+import scipy
 
 from tfp_bnn.likelihoods.location_scale import LocationScale
 from tfp_bnn.likelihoods.scales import MIN_SCALE

@@ -4,7 +4,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from tqdm import auto as tqdm
 
 from tfp_bnn._checks import check_count
 from tfp_bnn.likelihoods import Likelihood
@@ -57,6 +56,8 @@ def predict(
     >>> predictive.draws.shape
     (20, 3, 2)
     """
+    from tqdm import auto as tqdm  # Slow to import.
+
     check_count("num_draws", num_draws)
     check_count("batch_size", batch_size)
     likelihood = draws.likelihood_of(model, likelihood)

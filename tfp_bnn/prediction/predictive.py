@@ -10,6 +10,7 @@ import scipy  # Its parts are imported when they are first used.
 
 from tfp_bnn._checks import check_type
 from tfp_bnn.likelihoods import Categorical, Likelihood
+from tfp_bnn.prediction import quantiles
 from tfp_bnn.prediction.base import BasePredictive
 from tfp_bnn.prediction.columns import column
 
@@ -143,9 +144,7 @@ class Predictive(BasePredictive):
         >>> predictive.quantiles((0.025, 0.975)).ravel().round(2).tolist()
         [-1.96, 1.96]
         """
-        from tfp_bnn.prediction.quantiles import quantiles  # SciPy's search is slow to import.
-
-        return column(quantiles(self.outputs, self.likelihood, probabilities))
+        return column(quantiles.quantiles(self.outputs, self.likelihood, probabilities))
 
     def distribution(self) -> Any:
         """Returns the predictive distribution as a TFP distribution."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from tqdm import auto as tqdm
 
 from tfp_bnn._checks import check_count
 from tfp_bnn.likelihoods import Likelihood
@@ -131,6 +130,8 @@ def summarize(
     >>> summary.mean().shape, summary.mutual_information().shape
     ((3, 2), (3,))
     """
+    from tqdm import auto as tqdm  # Slow to import.
+
     check_count("num_draws", num_draws)
     check_count("batch_size", batch_size)
     likelihood = draws.likelihood_of(model, likelihood)
