@@ -1,5 +1,6 @@
 """The Keras layer that a Bayesian layer stands for: it knows the arguments, checks them, and knows the shapes."""
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,12 @@ class PlainLayer:
     def __init__(self, layer_class: type[keras.layers.Layer], arguments: Mapping[str, Any], name: str):
         self.layer_class = layer_class
         self.arguments = dict(arguments)
-        self.layer = layer_class(**arguments, name=name)
+        # Keras draws seeds for initializers that are never used: the same seed goes on giving the same networks.
+        state = random.getstate()
+        try:
+            self.layer = layer_class(**arguments, name=name)
+        finally:
+            random.setstate(state)
 
     def config(self) -> dict[str, Any]:
         """Returns the arguments in the form in which Keras saves them."""
