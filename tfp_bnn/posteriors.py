@@ -17,6 +17,19 @@ from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
 from tfp_bnn._numerics.noise import Noise
 from tfp_bnn._numerics.softplus import softplus, softplus_inverse
 
+__all__ = [
+    "MeanFieldNormal",
+    "Noise",
+    "NormalVariables",
+    "NormalWeights",
+    "Posterior",
+    "PosteriorVariables",
+    "Pruned",
+    "PrunedVariables",
+    "WeightPosterior",
+    "WeightSample",
+]
+
 Tensor = Any
 
 
