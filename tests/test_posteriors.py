@@ -75,6 +75,80 @@ def test_variables_are_named_after_the_weights_and_trained():
     assert {tuple(variable.shape) for variable in layer.variables} == {(3, 4)}
 
 
+def test_a_layer_that_has_the_means_already_gives_them_and_the_rest_starts_there():
+    means, asked = keras.Variable(np.full((3, 4), 0.5, "float32")), []
+
+    def add_weight(name, **kwargs):
+        asked.append(name)
+        return means if name == "kernel_mean" else keras.layers.Layer().add_weight(name=name, **kwargs)
+
+    variables = posteriors.MeanFieldNormal(relative_stddev=0.1).create(add_weight, "kernel", (3, 4))
+    assert asked == ["kernel_mean", "kernel_rho"]
+    assert variables.mean is means
+    np.testing.assert_allclose(numpy(variables.read().stddev), np.full((3, 4), 0.05), rtol=1e-5)
+
+
+def relative(mean, share=0.1):
+    """Returns where standard deviations start that are relative to their means."""
+    return share * np.maximum(np.abs(mean), 0.01 * np.sqrt(np.mean(np.square(mean, dtype="float64"))))
+
+
+def test_the_standard_deviation_can_start_at_a_share_of_the_mean():
+    initializer = keras.initializers.Constant([[0.0, 1e-3, -1.0, 5.0], [-100.0, 0.3, 2.0, 1e4]])
+    weights = create(posteriors.MeanFieldNormal(0.02, initializer, relative_stddev=0.1), (2, 4)).read()
+    np.testing.assert_allclose(numpy(weights.stddev), relative(numpy(weights.mean)), rtol=2e-6)
+    # A bias's means are all 0.
+    bias = create(posteriors.MeanFieldNormal(0.02, initializer, relative_stddev=0.1), (4,), "bias").read()
+    np.testing.assert_allclose(numpy(bias.stddev), np.full(4, 0.02), rtol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_variables_whose_values_come_later_start_the_same(dtype):
+    layer = layers.DenseReparameterization(4, posterior=posteriors.MeanFieldNormal(relative_stddev=0.1), dtype=dtype)
+    with keras.StatelessScope():
+        layer.build((None, 3))
+    weights = layer.random_weights["kernel"][0].read()
+    assert numpy(weights.mean).std() > 0
+    np.testing.assert_allclose(numpy(weights.stddev), relative(numpy(weights.mean)), rtol=2e-6)
+
+
+@pytest.mark.parametrize("share", [None, 0.1])
+@pytest.mark.parametrize("pruned", [False, True])
+def test_variables_can_be_started_at_given_means(share, pruned):
+    posterior = posteriors.MeanFieldNormal(0.02, relative_stddev=share)
+    posterior = posteriors.Pruned(posterior) if pruned else posterior
+    variables = create(posterior, (2, 3))
+    mean = np.array([1.0, -0.2, 0.0])
+    posterior.start_at(variables, mean)
+    expected = np.full((2, 3), 0.02) if share is None else np.tile(relative(mean), (2, 1))
+    if pruned:
+        kept = [[1, 0, 1], [1, 1, 0]]
+        variables.kept.assign(kept)
+        posterior.start_at(variables, mean)
+        expected, mean = expected * kept, mean * kept
+    weights = variables.read()
+    np.testing.assert_allclose(numpy(weights.mean), np.broadcast_to(mean, (2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(numpy(weights.stddev), expected, rtol=2e-6)
+
+
+def test_only_variables_of_a_recipe_s_own_can_be_started():
+    normal = posteriors.MeanFieldNormal()
+    pruned = posteriors.Pruned(normal)
+    with pytest.raises(ValueError, match=r"must be PrunedVariables, .* Received: .*NormalVariables"):
+        pruned.start_at(create(normal, (2, 3)), 0.0)
+    with pytest.raises(ValueError, match=r"must be NormalVariables, .* Received: .*PrunedVariables"):
+        normal.start_at(create(pruned, (2, 3)), 0.0)
+
+
+def test_a_recipe_without_such_a_start_says_so():
+    class Other(posteriors.Posterior):
+        def create(self, add_weight, name, shape):
+            return posteriors.MeanFieldNormal().create(add_weight, name, shape)
+
+    with pytest.raises(ValueError, match=r"cannot start at given means. Received: .*Other"):
+        Other().start_at(create(Other(), (2, 3)), 0.0)
+
+
 # What they draw
 
 
@@ -362,11 +436,13 @@ def test_a_function_of_a_posterior_goes_with_a_prior_of_this_package():
     "initializer", ["he_normal", "zeros", keras.initializers.RandomNormal(mean=1.0, stddev=0.5, seed=3)]
 )
 def test_a_recipe_is_the_same_after_its_config(initializer):
-    posterior = posteriors.MeanFieldNormal(0.02, initializer)
+    posterior = posteriors.MeanFieldNormal(0.02, initializer, 0.3)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(posterior))
     assert type(again) is posteriors.MeanFieldNormal
     assert again is not posterior
-    assert again.initial_stddev == 0.02
+    assert (again.initial_stddev, again.relative_stddev) == (0.02, 0.3)
+    elsewhere = again.with_mean_initializer("zeros")
+    assert (elsewhere.initial_stddev, elsewhere.relative_stddev) == (0.02, 0.3)
     assert type(again.mean_initializer) is type(posterior.mean_initializer)
     assert again.mean_initializer.get_config() == posterior.mean_initializer.get_config()
 
@@ -376,6 +452,13 @@ def test_a_recipe_needs_a_positive_finite_standard_deviation(stddev):
     message = f"`initial_stddev` must be positive and finite. Received: initial_stddev={stddev}"
     with pytest.raises(ValueError, match=message):
         posteriors.MeanFieldNormal(initial_stddev=stddev)
+
+
+@pytest.mark.parametrize("share", [0, -0.1, math.inf, math.nan])
+def test_a_relative_standard_deviation_is_positive_and_finite(share):
+    message = f"`relative_stddev` must be positive and finite. Received: relative_stddev={share}"
+    with pytest.raises(ValueError, match=message):
+        posteriors.MeanFieldNormal(relative_stddev=share)
 
 
 def test_a_recipe_needs_an_initializer_that_exists():

@@ -32,6 +32,10 @@ __all__ = [
 
 Tensor = Any
 
+# Of the root mean square of a tensor's means: less than that no mean counts as, where standard deviations start
+# relative to it.
+_LEAST_SHARE = 0.01
+
 
 class WeightSample(NamedTuple):
     """One draw of a tensor of weights: the weights `value`, and log q(value) in nats, the sum over all of them.
@@ -77,11 +81,26 @@ class Posterior(abc.ABC):
     def create(self, add_weight: Callable[..., Any], name: str, shape: Sequence[int]) -> PosteriorVariables:
         """Makes the variables of one tensor of weights.
 
+        A recipe with means asks `add_weight` for `NAME_mean` first and for `NAME_rho` second, so that a layer which
+        has the variable of the means already, that of a Keras layer, can give that one.
+
         Args:
             add_weight: the layer's own `add_weight`, so that the variables are the layer's.
             name: what the weights are, such as "kernel".
             shape: their shape.
         """
+
+    def start_at(self, variables: PosteriorVariables, mean: Any) -> None:
+        """Puts the means there and the standard deviations where the recipe starts them.
+
+        Args:
+            variables: what `create` made.
+            mean: array of the weights' shape, or one that broadcasts to it.
+
+        Raises:
+            ValueError: if the recipe has no such start, or the variables are not of its kind.
+        """
+        raise ValueError(f"This posterior cannot start at given means. Received: {self!r}")
 
     def with_mean_initializer(self, mean_initializer: Any) -> "Posterior":
         """Returns the same recipe with means that start elsewhere; raises ValueError if it has no such means.
@@ -177,24 +196,41 @@ class MeanFieldNormal(Posterior):
     Args:
         initial_stddev: standard deviation at the start, in units of the weights; positive.
         mean_initializer: Keras initializer of the means of kernels.
+        relative_stddev: standard deviation at the start in units of the weight's own mean, `relative_stddev * |mean|`:
+            for means that were trained already. A weight gets at least a hundredth of what one of the tensor's root
+            mean square gets, and `initial_stddev` if all means of the tensor are 0, as those of biases are. None: all
+            start at `initial_stddev`.
 
     Raises:
-        ValueError: if `initial_stddev` is not positive, or if `mean_initializer` is no Keras initializer.
+        ValueError: if a standard deviation is not positive, or if `mean_initializer` is no Keras initializer.
 
     Example:
 
     >>> MeanFieldNormal(initial_stddev=0.02).initial_stddev
     0.02
+    >>> posterior = MeanFieldNormal(relative_stddev=0.1)
+    >>> variables = posterior.create(keras.layers.Layer().add_weight, "kernel", (2,))
+    >>> posterior.start_at(variables, [2.0, -0.5])
+    >>> [round(float(stddev), 4) for stddev in variables.read().stddev]
+    [0.2, 0.05]
 
-    Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 3.2.
+    Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", section 3.2; `relative_stddev` is the delta
+    of Krishnan et al. 2020, "Specifying Weight Priors in Bayesian Deep Neural Networks with Empirical Bayes".
     """
 
     weights = NormalWeights
 
-    def __init__(self, initial_stddev: float = 0.05, mean_initializer: Any = "he_normal"):
-        if not 0 < initial_stddev < math.inf:
-            raise ValueError(f"`initial_stddev` must be positive and finite. Received: initial_stddev={initial_stddev}")
+    def __init__(
+        self,
+        initial_stddev: float = 0.05,
+        mean_initializer: Any = "he_normal",
+        relative_stddev: float | None = None,
+    ):
+        _check_positive("initial_stddev", initial_stddev)
+        if relative_stddev is not None:
+            _check_positive("relative_stddev", relative_stddev)
         self.initial_stddev = float(initial_stddev)
+        self.relative_stddev = None if relative_stddev is None else float(relative_stddev)
         self.mean_initializer = keras.initializers.get(mean_initializer)
         if not isinstance(self.mean_initializer, keras.initializers.Initializer):
             raise ValueError(
@@ -205,27 +241,53 @@ class MeanFieldNormal(Posterior):
     def create(self, add_weight: Callable[..., Any], name: str, shape: Sequence[int]) -> NormalVariables:
         """Makes the variables `NAME_mean` and `NAME_rho`; the means of a vector, a bias, start at 0."""
         mean_initializer = self.mean_initializer.clone() if len(shape) > 1 else "zeros"
-        rho = keras.initializers.Constant(float(softplus_inverse(self.initial_stddev)))
-        return NormalVariables(
-            mean=add_weight(name=f"{name}_mean", shape=shape, initializer=mean_initializer),
-            rho=add_weight(name=f"{name}_rho", shape=shape, initializer=rho),
-        )
+        mean = add_weight(name=f"{name}_mean", shape=shape, initializer=mean_initializer)
+
+        def start_of_rho(shape: Sequence[int], dtype: Any = None) -> Tensor:
+            # Where Keras makes variables first and their values later, those of the means come first too.
+            return keras.ops.cast(self._start_of_rho(mean), dtype)
+
+        return NormalVariables(mean, add_weight(name=f"{name}_rho", shape=shape, initializer=start_of_rho))
+
+    def start_at(self, variables: PosteriorVariables, mean: Any) -> None:
+        """Puts the means there and the standard deviations where the recipe starts them."""
+        if not isinstance(variables, NormalVariables):
+            raise ValueError(f"`variables` must be NormalVariables, as `create` makes. Received: {variables!r}")
+        variables.mean.assign(np.broadcast_to(mean, tuple(variables.mean.shape)))
+        variables.rho.assign(self._start_of_rho(variables.mean))
+
+    def _start_of_rho(self, mean: Any) -> Tensor:
+        ops = keras.ops
+        mean = ops.convert_to_tensor(mean)
+        initial = float(softplus_inverse(self.initial_stddev))
+        if self.relative_stddev is None:
+            return ops.full_like(mean, initial)
+        root_mean_square = ops.sqrt(ops.mean(ops.square(mean)))
+        stddev = self.relative_stddev * ops.maximum(ops.abs(mean), _LEAST_SHARE * root_mean_square)
+        # The inverse of softplus; in tensors, since Keras may compile what makes initial values.
+        return ops.where(root_mean_square > 0, stddev + ops.log(-ops.expm1(-stddev)), initial)
 
     def with_mean_initializer(self, mean_initializer: Any) -> "MeanFieldNormal":
         """Returns the same recipe with means that start elsewhere."""
-        return MeanFieldNormal(self.initial_stddev, mean_initializer)
+        return MeanFieldNormal(self.initial_stddev, mean_initializer, self.relative_stddev)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
         return {
             "initial_stddev": self.initial_stddev,
             "mean_initializer": keras.initializers.serialize(self.mean_initializer),
+            "relative_stddev": self.relative_stddev,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "MeanFieldNormal":
         """Makes the posterior that `get_config` describes."""
         return cls(**config)
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"`{name}` must be positive and finite. Received: {name}={value}")
 
 
 class PrunedVariables(PosteriorVariables):
@@ -280,6 +342,12 @@ class Pruned(Posterior):
         normal = self.posterior.create(add_weight, name, shape)
         kept = add_weight(name=f"{name}_kept", shape=shape, initializer="ones", trainable=False)
         return PrunedVariables(normal, kept)
+
+    def start_at(self, variables: PosteriorVariables, mean: Any) -> None:
+        """Starts the Gaussian posterior there; weights that are pruned stay so."""
+        if not isinstance(variables, PrunedVariables):
+            raise ValueError(f"`variables` must be PrunedVariables, as `create` makes. Received: {variables!r}")
+        self.posterior.start_at(variables.normal, mean)
 
     def with_mean_initializer(self, mean_initializer: Any) -> "Pruned":
         """Returns the same recipe with means that start elsewhere."""
