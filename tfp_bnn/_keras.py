@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras.src.backend.common.masking import get_keras_mask as mask_of
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+from keras.src.backend.common.variables import AutocastScope
 from keras.src.losses.losses import LossFunctionWrapper
 from keras.src.trainers.compile_utils import MetricsList
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
@@ -28,6 +29,7 @@ __all__ = [
     "backend_variable",
     "cardinality_before_batching",
     "flatten_layers",
+    "full_precision",
     "in_symbolic_scope",
     "inputs_of",
     "is_in_evaluation",
@@ -38,6 +40,7 @@ __all__ = [
     "losses_replaced",
     "mask_of",
     "operation_behind",
+    "own_trainable_variables",
     "share_of_replica",
 ]
 
@@ -78,6 +81,11 @@ def losses_replaced(model: keras.Model, losses: Sequence[Tensor]) -> Iterator[No
 def share_of_replica(model: keras.Model, loss: Tensor) -> Tensor:
     """Returns what a replica of the model contributes of a loss that does not depend on its examples."""
     return model._aggregate_additional_loss(loss)
+
+
+def full_precision() -> contextlib.AbstractContextManager:
+    """Returns the context in which variables are read as they are, whatever the dtype policy of the layer called is."""
+    return AutocastScope(None)
 
 
 def add_metric(model: keras.Model, metric: keras.metrics.Metric) -> None:
@@ -149,6 +157,11 @@ def inputs_of(output: Tensor) -> list[Tensor]:
     """Returns the symbolic tensors of which an operation made this one; `Operation.input` raises as `output` does."""
     operation, node_index, _ = output._keras_history
     return operation._inbound_nodes[node_index].input_tensors
+
+
+def own_trainable_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns a layer's variables that were made to be trained, frozen or not, without those of layers inside of it."""
+    return list(layer._trainable_variables)
 
 
 def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:

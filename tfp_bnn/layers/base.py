@@ -12,7 +12,7 @@ from tfp_bnn._numerics.noise import Noise
 from tfp_bnn._numerics.precision import widened
 from tfp_bnn.layers import held_weights
 from tfp_bnn.layers.callers import check_callers
-from tfp_bnn.layers.plain import PlainLayer
+from tfp_bnn.layers.plain import GivenLayer, PlainLayer
 from tfp_bnn.posteriors import Posterior, PosteriorVariables, WeightPosterior, WeightSample
 from tfp_bnn.priors import Prior
 
@@ -40,8 +40,8 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     with are that layer's.
 
     Args:
-        layer_class: the class of `keras.layers` that it stands for.
-        arguments: what that is made of, by name; without those of `keras.layers.Layer`.
+        layer_class: the class of `keras.layers` that it stands for, or a layer of any class.
+        arguments: what that is made of, by name; without those of `keras.layers.Layer`. Of a layer nothing.
         kl_weight: what the layer's KL divergence is multiplied by in the loss, `beta / N` for N observations: training
             examples, times positions where outputs have them (time steps, pixels). None: `tfp_bnn.callbacks.KLWeight`
             sets it, for all layers of a model in one place. What is set belongs to a training: files do not hold it.
@@ -55,7 +55,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     def __init__(
         self,
-        layer_class: type[keras.layers.Layer],
+        layer_class: type[keras.layers.Layer] | keras.layers.Layer,
         arguments: Mapping[str, Any],
         *,
         kl_weight: float | None = None,
@@ -63,7 +63,8 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self._plain = PlainLayer(layer_class, arguments, self.name)
+        given = isinstance(layer_class, keras.layers.Layer)
+        self._plain = GivenLayer(layer_class) if given else PlainLayer(layer_class, arguments, self.name)
         if kl_weight is not None:
             _check_kl_weight(kl_weight)
         self.seed = seed
@@ -105,6 +106,10 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         """Returns KL[q || p] of one tensor of weights in nats, or an estimate of it; `sample` is a draw at hand."""
 
     @abc.abstractmethod
+    def start_at(self, weights: Sequence[Any]) -> None:
+        """Starts the posterior at weights of that Keras layer, arrays in its order: there the means are."""
+
+    @abc.abstractmethod
     def keras_weights(self, weights: Mapping[str, Tensor]) -> list[Tensor]:
         """Returns the weights of that Keras layer, in its order, for one value of the random weights (by name)."""
 
@@ -121,7 +126,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     def keras_layer(self) -> keras.layers.Layer:
         """Returns the plain Keras layer of the same arguments, not built."""
-        return self._plain.layer_class(
+        return self._plain.made_anew(
             **{name: getattr(self, name) for name in self._plain.arguments},
             name=self.name,
             dtype=self.dtype_policy,
@@ -133,30 +138,50 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         """Returns the shape that the plain Keras layer gives."""
         return tuple(self._plain.layer.compute_output_shape(input_shape))
 
-    def add_random_weights(self, name: str, shape: Sequence[int], posterior: Posterior, prior: Prior) -> None:
-        """Gives the layer a tensor of weights with a posterior of its own and a prior."""
+    def add_random_weights(
+        self, name: str, shape: Sequence[int], posterior: Posterior, prior: Prior, mean: keras.Variable | None = None
+    ) -> None:
+        """Gives the layer a tensor of weights with a posterior of its own and a prior.
+
+        Args:
+            name: what the weights are, such as "kernel".
+            shape: their shape.
+            posterior: the recipe of their posterior.
+            prior: their prior.
+            mean: the variable of the means, where a layer inside has it already.
+        """
 
         def add_weight(**kwargs: Any) -> Any:
+            if mean is not None and kwargs["name"] == f"{name}_mean":
+                return mean
             # A mixed precision policy must not round what KL and standard deviations are computed from.
             variable = self.add_weight(dtype=widened(self.variable_dtype), autocast=False, **kwargs)
             # An attribute, since `tf.train.Checkpoint` looks for variables in attributes.
             setattr(self, variable.name, variable)
             return variable
 
-        self.random_weights[name] = (posterior.create(add_weight, name, tuple(shape)), prior)
-        prior.serve(self)
+        own_prior = prior.of(name, tuple(shape))
+        self.random_weights[name] = (posterior.create(add_weight, name, tuple(shape)), own_prior)
+        for each in (prior, own_prior):
+            each.serve(self)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Returns the outputs at weights drawn for this call, and adds the KL term."""
         # Keras casts floats only, and weights cast to integer inputs would be cut off.
         if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype)):
             inputs = keras.ops.cast(inputs, self.compute_dtype)
+        return self._forward(inputs, training)
+
+    def _forward(self, inputs: Any, training: bool) -> Any:
+        """Returns the outputs at weights that are held, or at weights drawn for this call, and adds the KL term."""
         held = held_weights.of(self)
         if held is not None:
             return self.outputs_at(inputs, held)
+        # Asked first: a layer inside may add losses of its own.
+        counts_kl = self._counts_kl(training)
         noise, posteriors = self._noise(), self._posteriors()
         outputs, samples = self.noisy_outputs(inputs, posteriors, noise)
-        if self._counts_kl(training):
+        if counts_kl:
             self._add_kl(posteriors, samples, noise)
         return outputs
 
@@ -165,7 +190,9 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         return Noise(self.seed_generator.next)
 
     def _posteriors(self) -> dict[str, WeightPosterior]:
-        return {name: variables.read() for name, (variables, _) in self.random_weights.items()}
+        # Means may be variables of a layer inside, which a mixed precision policy would round.
+        with _keras.full_precision():
+            return {name: variables.read() for name, (variables, _) in self.random_weights.items()}
 
     def rematerialized_call(self, fn: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Callable[..., Tensor]:
         """Returns the function as it is: in `keras.RematScope` the layer is not rematerialized.
@@ -329,6 +356,13 @@ def monte_carlo_divergence(
 ) -> Tensor:
     """Returns log q(w) - log p(w) at the draw at hand, or at one of its own."""
     return kl.monte_carlo(posterior.sample(noise) if sample is None else sample, prior)
+
+
+def exact_or_estimated(posterior: WeightPosterior, prior: Prior, sample: WeightSample | None, noise: Noise) -> Tensor:
+    """Returns KL[q || p] in closed form where there is one, otherwise the Monte Carlo estimate."""
+    if kl.has_closed_form(posterior, prior):
+        return kl.closed_form(posterior, prior)
+    return monte_carlo_divergence(posterior, prior, sample, noise)
 
 
 def variational_layers(model: keras.layers.Layer) -> list[VariationalLayer]:

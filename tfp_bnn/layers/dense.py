@@ -7,7 +7,8 @@ import keras
 
 from tfp_bnn._checks import check_count
 from tfp_bnn.estimators import LinearMap
-from tfp_bnn.layers.linear import BayesianArguments, LinearVariationalLayer, check_features, given, signs_along
+from tfp_bnn.layers.linear import BayesianArguments, LinearVariationalLayer, check_features, signs_along
+from tfp_bnn.layers.plain import given
 
 
 @keras.saving.register_keras_serializable("tfp_bnn")

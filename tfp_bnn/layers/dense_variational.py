@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfp_bnn import kl, posteriors, priors
 from tfp_bnn._checks import check_count
@@ -136,6 +137,11 @@ class DenseVariational(VariationalLayer):
         column = [(0, 0)] * (len(inputs.shape) - 1) + [(0, 1)]
         return self.activation(keras.ops.matmul(keras.ops.pad(inputs, column, constant_values=1), matrix))
 
+    def start_at(self, weights: Sequence[Any]) -> None:
+        """Starts the posterior at a kernel and, if there is one, a bias; a function's posterior cannot be moved."""
+        recipe = _check_recipe(self.posterior)
+        recipe.start_at(self._variables(), np.concatenate([np.reshape(each, (-1, self.units)) for each in weights]))
+
     def keras_weights(self, weights: Mapping[str, Tensor]) -> list[Tensor]:
         """Returns the kernel's rows and, if there is one, the bias."""
         matrix = weights["weights"]
@@ -191,6 +197,14 @@ class DenseVariational(VariationalLayer):
             "prior": self.prior,
             "kl_use_exact": self.kl_use_exact,
         }
+
+
+def _check_recipe(posterior: Any) -> posteriors.Posterior:
+    if not isinstance(posterior, posteriors.Posterior):
+        raise ValueError(
+            f"A posterior that a function returned starts where it does. Received: posterior={posterior!r}"
+        )
+    return posterior
 
 
 def _check(name: str, value: Any, expected: type) -> Any:

@@ -1,17 +1,17 @@
 """The base of layers that are linear in random kernels: a bias (random where asked), an estimator, an activation."""
 
 import abc
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
 import keras
 
-from tfp_bnn import estimators, kl, posteriors, priors
+from tfp_bnn import estimators, posteriors, priors
 from tfp_bnn._checks import check_type
 from tfp_bnn._numerics.noise import Noise
 from tfp_bnn.estimators import Estimator, LinearMap, SignShapes
-from tfp_bnn.layers.base import VariationalLayer, monte_carlo_divergence
+from tfp_bnn.layers.base import VariationalLayer, exact_or_estimated
+from tfp_bnn.layers.plain import arguments_of
 from tfp_bnn.posteriors import PosteriorVariables, WeightPosterior, WeightSample
 
 Tensor = Any
@@ -76,7 +76,7 @@ class LinearVariationalLayer(VariationalLayer):
         bias_posterior: posteriors.Posterior | None = None,
         **kwargs: Any,
     ):
-        of_keras = _arguments_of(layer_class, kwargs)
+        of_keras = arguments_of(layer_class, kwargs)
         kwargs = {name: value for name, value in kwargs.items() if name not in of_keras}
         super().__init__(layer_class, {**arguments, **of_keras}, **kwargs)
         self._check_replaced(of_keras)
@@ -190,6 +190,15 @@ class LinearVariationalLayer(VariationalLayer):
         shape = (*bias.shape, *behind)
         return (*[1] * (len(outputs.shape) - 1 - len(shape)), *shape)
 
+    def start_at(self, weights: Sequence[Any]) -> None:
+        """Starts the posteriors at kernels and, if there is one, a bias, which may be a plain weight."""
+        for linear, kernel in zip(self._maps, weights, strict=False):
+            self._posterior_of(linear.name).start_at(self.random_weights[linear.name][0], kernel)
+        if self.bias_posterior is not None:
+            self.bias_posterior.start_at(self.random_weights["bias"][0], weights[-1])
+        elif self.use_bias:
+            self.bias.assign(weights[-1])
+
     def keras_weights(self, weights: Mapping[str, Tensor]) -> list[Tensor]:
         """Returns the kernels and, if there is one, the bias."""
         bias = [weights.get("bias", self.bias)] if self.use_bias else []
@@ -199,9 +208,7 @@ class LinearVariationalLayer(VariationalLayer):
         self, posterior: WeightPosterior, prior: priors.Prior, sample: WeightSample | None, noise: Noise
     ) -> Tensor:
         """Returns the closed form where there is one, otherwise the Monte Carlo estimate."""
-        if kl.has_closed_form(posterior, prior):
-            return kl.closed_form(posterior, prior)
-        return monte_carlo_divergence(posterior, prior, sample, noise)
+        return exact_or_estimated(posterior, prior, sample, noise)
 
     def kernel_posterior(self) -> Any:
         """Returns the kernel's posterior as a TFP distribution with today's values; of several kernels the first's."""
@@ -236,24 +243,6 @@ class LinearVariationalLayer(VariationalLayer):
 
 _KINDS = ("initializer", "regularizer", "constraint")
 _OF_BIAS = tuple(f"bias_{kind}" for kind in _KINDS)
-
-
-def _arguments_of(layer_class: type[keras.layers.Layer], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns those keywords that are arguments of a Keras layer class, but not of every layer."""
-    known = inspect.signature(layer_class.__init__).parameters
-    return {name: value for name, value in kwargs.items() if name in known and name not in _OF_EVERY_LAYER}
-
-
-_OF_EVERY_LAYER = ("activity_regularizer", "trainable", "dtype", "autocast", "name")
-
-
-def given(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the arguments of a constructor, but for its keywords: what the Keras layer is made of, by name.
-
-    Args:
-        variables: `locals()`, at the start of the constructor.
-    """
-    return {name: value for name, value in variables.items() if name not in ("self", "kwargs", "__class__")}
 
 
 def signs_along(axis: int, num_outputs: int) -> Any:

@@ -1,5 +1,6 @@
 """The Keras layer that a Bayesian layer stands for: it knows the arguments, checks them, and knows the shapes."""
 
+import inspect
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +30,58 @@ class PlainLayer:
         finally:
             random.setstate(state)
 
+    def made_anew(self, **arguments: Any) -> keras.layers.Layer:
+        """Returns a layer of that class, not built, made of arguments and of what each layer takes."""
+        return self.layer_class(**arguments)
+
     def config(self) -> dict[str, Any]:
         """Returns the arguments in the form in which Keras saves them."""
         config = self.layer.get_config()
-        return {name: config[name] for name in self.arguments}
+        # Of a few arguments, such as `use_cudnn`, Keras saves nothing.
+        return {name: config[name] for name in self.arguments if name in config}
+
+
+class GivenLayer:
+    """A Keras layer that somebody made, of arguments that only it knows.
+
+    Args:
+        layer: the layer; whoever stands for it saves it.
+    """
+
+    arguments: Mapping[str, Any] = {}
+
+    def __init__(self, layer: keras.layers.Layer):
+        self.layer_class = type(layer)
+        self.layer = layer
+
+    def made_anew(self, **of_every_layer: Any) -> keras.layers.Layer:
+        """Returns a copy of the layer, not built; what each layer takes, it has of its own."""
+        return self.layer_class.from_config(self.layer.get_config())
+
+    def config(self) -> dict[str, Any]:
+        """Returns nothing."""
+        return {}
+
+
+def arguments_of(layer_class: type[keras.layers.Layer], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those keywords that are arguments of a Keras layer class, but not of every layer.
+
+    Example:
+
+    >>> arguments_of(keras.layers.Dense, {"units": 3, "name": "head", "prior": None})
+    {'units': 3}
+    """
+    known = inspect.signature(layer_class.__init__).parameters
+    return {name: value for name, value in kwargs.items() if name in known and name not in _OF_EVERY_LAYER}
+
+
+_OF_EVERY_LAYER = ("activity_regularizer", "trainable", "dtype", "autocast", "name")
+
+
+def given(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a constructor, but for its keywords: what the Keras layer is made of, by name.
+
+    Args:
+        variables: `locals()`, at the start of the constructor.
+    """
+    return {name: value for name, value in variables.items() if name not in ("self", "kwargs", "__class__")}

@@ -8,7 +8,8 @@ import keras
 from tfp_bnn._checks import check_count
 from tfp_bnn.estimators import LinearMap
 from tfp_bnn.layers.channels import SpatialLayer, of_rank
-from tfp_bnn.layers.linear import BayesianArguments, given, signs_along
+from tfp_bnn.layers.linear import BayesianArguments, signs_along
+from tfp_bnn.layers.plain import given
 
 Tensor = Any
 

@@ -1,0 +1,61 @@
+"""Layers built as their own first call builds them: by a run on symbolic inputs, which computes nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+Record = dict[str, Any]
+
+
+def run(layer: keras.layers.Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Builds a layer, whatever it has inside, for arguments like these: arrays, tensors or symbolic ones."""
+    # New tensors: those of a model that is being made must not learn of this call.
+    args, kwargs = keras.tree.map_structure(_symbolic, (tuple(args), dict(kwargs)))
+    layer(*args, **kwargs)
+
+
+def tensors(shapes: Any) -> Any:
+    """Returns symbolic tensors of a shape, or of a structure of shapes.
+
+    Example:
+
+    >>> tensors((None, 3)).shape
+    (None, 3)
+    """
+    return keras.tree.map_shape_structure(keras.KerasTensor, shapes)
+
+
+def of_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Record:
+    """Returns what of a call a file must hold, so that the layer can be built again."""
+    kept = {name: _record(value) for name, value in kwargs.items()}
+    named = {name: value for name, value in kept.items() if value is not None}
+    return {"positional": [_record(value) for value in args], "named": named}
+
+
+def arguments(record: Record) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Returns symbolic arguments like those of the recorded call."""
+    named = {name: _recorded(value) for name, value in record["named"].items()}
+    return tuple(_recorded(value) for value in record["positional"]), named
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _symbolic(value: Any) -> Any:
+    if not _is_array(value):
+        return value
+    return keras.KerasTensor(tuple(value.shape), keras.backend.standardize_dtype(value.dtype))
+
+
+def _record(value: Any) -> Any:
+    if _is_array(value):
+        return {"shape": list(value.shape), "dtype": keras.backend.standardize_dtype(value.dtype)}
+    return [_record(each) for each in value] if isinstance(value, list | tuple) else None
+
+
+def _recorded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return keras.KerasTensor(tuple(value["shape"]), value["dtype"])
+    return [_recorded(each) for each in value] if isinstance(value, list) else None
