@@ -39,6 +39,7 @@ from tfp_bnn.prediction.predictive import Predictive  # noqa: E402
 from tfp_bnn.prediction.summary import PredictiveSummary, summarize  # noqa: E402
 from tfp_bnn.transforms.clone import clone_model  # noqa: E402
 from tfp_bnn.transforms.prune import WeightCount, count_weights, prune, signal_to_noise  # noqa: E402
+from tfp_bnn.transforms.to_bayesian import to_bayesian  # noqa: E402
 from tfp_bnn.transforms.to_deterministic import to_deterministic  # noqa: E402
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ __all__ = [
     "prune",
     "signal_to_noise",
     "summarize",
+    "to_bayesian",
     "to_deterministic",
 ]
 

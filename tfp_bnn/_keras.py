@@ -13,6 +13,7 @@ from keras.src.backend.common.masking import get_keras_mask as mask_of
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from keras.src.backend.common.variables import AutocastScope
 from keras.src.losses.losses import LossFunctionWrapper
+from keras.src.models.functional import Functional
 from keras.src.trainers.compile_utils import MetricsList
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
@@ -20,6 +21,7 @@ from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 from tfp_bnn._call_stack import calls_of
 
 __all__ = [
+    "STORES_OF_LAYER",
     "LossFunctionWrapper",
     "MetricsList",
     "PyDatasetAdapter",
@@ -34,6 +36,7 @@ __all__ = [
     "inputs_of",
     "is_in_evaluation",
     "is_in_fit",
+    "is_functional",
     "iterator_of_fit",
     "last_compile",
     "logits_behind",
@@ -41,7 +44,11 @@ __all__ = [
     "mask_of",
     "operation_behind",
     "own_trainable_variables",
+    "own_variables",
+    "replace_layer",
+    "seed_states",
     "share_of_replica",
+    "sublayers",
 ]
 
 Tensor = Any
@@ -162,6 +169,36 @@ def inputs_of(output: Tensor) -> list[Tensor]:
 def own_trainable_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Returns a layer's variables that were made to be trained, frozen or not, without those of layers inside of it."""
     return list(layer._trainable_variables)
+
+
+def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns a layer's variables without those of layers inside of it, in the order in which files hold them."""
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
+
+
+def seed_states(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns the states of the seed generators of a layer and of those in it: they are not among its weights."""
+    return [generator.state for each in flatten_layers(layer) for generator in each._seed_generators]
+
+
+STORES_OF_LAYER = ("_layers", "_metrics", "_tracker")
+"""Attributes in which Keras keeps the layers that it found in other ones."""
+
+
+def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns the layers that a layer or model holds directly."""
+    return list(layer._layers)
+
+
+def replace_layer(owner: keras.layers.Layer, before: keras.layers.Layer, after: keras.layers.Layer) -> None:
+    """Makes a built layer or model keep account of another layer in place of one that it holds, in the same place."""
+    if owner._tracker.is_in_store("layers", before):
+        owner._tracker.replace_tracked_value("layers", before, after)
+
+
+def is_functional(model: keras.layers.Layer) -> bool:
+    """Returns whether a model is a graph of layers, as Sequential models are."""
+    return isinstance(model, keras.Sequential | Functional)
 
 
 def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:

@@ -64,6 +64,9 @@ GEOMETRIES: dict[str, dict[str, tuple[tuple, dict[str, Any], tuple[int, ...]]]] 
         "output padding": ((2, 2), {"strides": 2, "output_padding": 1}, (3, 2, 2, 1)),
     },
     "Conv3DTranspose": {"valid": ((2, 2), {}, (3, 2, 2, 2, 2))},
+    "SimpleRNN": {"sequences": ((2,), {}, (3, 3, 2))},
+    "LSTM": {"sequences": ((2,), {}, (3, 3, 2)), "antithetic": ((2,), {"estimator": "antithetic"}, (3, 2, 2))},
+    "GRU": {"all steps": ((2,), {"return_sequences": True}, (3, 2, 2))},
     "EinsumDense": {
         "positions": (("abc,cd->abd", (None, 3)), {"bias_axes": "d"}, (4, 2, 5)),
         "a kernel each": (("abc,bcd->abd", (2, 3)), {"bias_axes": "bd"}, (4, 2, 3)),
@@ -73,6 +76,11 @@ GEOMETRIES: dict[str, dict[str, tuple[tuple, dict[str, Any], tuple[int, ...]]]] 
 # Families differ in their operations and shapes alone: these have each estimator checked, and those every check made.
 WITH_EACH_ESTIMATOR = ("Dense", "Conv2D")
 WITH_EVERY_CHECK = (*WITH_EACH_ESTIMATOR, "DenseVariational", "EinsumDense", "SeparableConv1D", "Conv2DTranspose")
+WITH_EVERY_CHECK += ("LSTM",)
+# They take integers, two inputs, or another layer: see tests/layers/test_wrapper.py.
+WITHOUT_CASES = ("Embedding", "MultiHeadAttention", "Bayesian")
+# Their outputs are not linear in all weights together.
+NOT_LINEAR = ("SeparableConv1D", "SeparableConv2D", "SimpleRNN", "LSTM", "GRU")
 
 
 def layer_classes() -> list[type[VariationalLayer]]:
@@ -81,7 +89,10 @@ def layer_classes() -> list[type[VariationalLayer]]:
     return [
         layer
         for layer in public
-        if inspect.isclass(layer) and not inspect.isabstract(layer) and getattr(layer, "fixed_estimator", None) is None
+        if inspect.isclass(layer)
+        and not inspect.isabstract(layer)
+        and getattr(layer, "fixed_estimator", None) is None
+        and layer.__name__ not in WITHOUT_CASES
     ]
 
 
@@ -104,7 +115,7 @@ def cases(every_geometry: bool = True) -> list[Case]:
                 continue
             for estimator in estimators:
                 if EVERY_CHECK_ON_EVERY_GEOMETRY or _is_due(layer_class, number, estimator, every_geometry):
-                    linear = "Separable" not in layer_class.__name__
+                    linear = layer_class.__name__ not in NOT_LINEAR
                     found.append(Case(layer_class, geometry, arguments, keywords, shape, estimator, linear))
     return found
 

@@ -90,10 +90,40 @@ class Subclassed(keras.Model):
         return self.dense(inputs)
 
 
-def subclassed():
-    model = Subclassed()
-    model(np.ones((1, 3), "float32"))
-    return model
+class Cell(keras.layers.Layer):
+    state_size = 2
+
+    def __init__(self):
+        super().__init__()
+        self.dense = bnn.layers.DenseFlipout(2, name="inside")
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+
+    def call(self, inputs, states):
+        return self.dense(inputs), states
+
+
+def test_layers_in_wrappers_and_in_subclassed_models_are_converted():
+    steps = keras.Sequential([keras.Input((3, 4)), keras.layers.TimeDistributed(bnn.layers.DenseFlipout(2))])
+    subclassed = Subclassed()
+    for model, x in ((steps, np.ones((2, 3, 4), "float32")), (subclassed, np.ones((2, 3), "float32"))):
+        model(x)
+        plain = bnn.to_deterministic(model)
+        assert not bnn.layers.variational_layers(plain)
+        np.testing.assert_allclose(plain.predict(x, verbose=0), outputs_at_the_means(model, x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_draw_is_the_first_network_of_the_seed_that_predict_takes():
+    model = keras.Sequential([keras.Input((3,)), bnn.layers.DenseFlipout(4, activation="tanh"), bnn.layers.Dense(2)])
+    x = np.ones((2, 3), "float32")
+    drawn = bnn.to_deterministic(model, how="draw", seed=3)
+    predictive = bnn.predict(model, x, num_draws=2, seed=3, likelihood=bnn.likelihoods.Normal(1.0))
+    np.testing.assert_allclose(drawn.predict(x, verbose=0), predictive.draws[0], rtol=1e-5)
+    with pytest.raises(ValueError, match="Received: how='median'"):
+        bnn.to_deterministic(model, how="median")
+    with pytest.raises(ValueError, match="`seed` goes with"):
+        bnn.to_deterministic(model, seed=3)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +131,9 @@ def subclassed():
     [
         (lambda: bnn.layers.DenseFlipout(2), "Expected a Keras model. Received: <DenseFlipout"),
         (lambda: keras.Sequential([bnn.layers.DenseFlipout(2)]), "model that is built"),
-        (subclassed, "Functional"),
         (
-            lambda: keras.Sequential(
-                [keras.Input((3, 4)), keras.layers.TimeDistributed(bnn.layers.DenseFlipout(2, name="inside"))]
-            ),
-            "cannot be converted. Received: inside",
+            lambda: keras.Sequential([keras.Input((3, 4)), keras.layers.RNN(Cell())]),
+            "cells of `keras.layers.RNN`, cannot be converted. Received: inside",
         ),
     ],
 )

@@ -33,6 +33,16 @@ def of_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Record:
     return {"positional": [_record(value) for value in args], "named": named}
 
 
+def of_config(config: Mapping[str, Any]) -> Record:
+    """Returns the record of a call with the shapes that a layer was built for, as its build config has them."""
+    if "called_with" in config:
+        return config["called_with"]
+    if "input_shape" in config:
+        return of_call((tensors(config["input_shape"]),), {})
+    shapes = {name.removesuffix("_shape"): shape for name, shape in config["shapes_dict"].items()}
+    return of_call((), {name: tensors(shape) for name, shape in shapes.items() if shape is not None})
+
+
 def arguments(record: Record) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Returns symbolic arguments like those of the recorded call."""
     named = {name: _recorded(value) for name, value in record["named"].items()}

@@ -63,6 +63,7 @@ class SimpleRNN(RecurrentLayer):
         go_backwards: bool = False,
         stateful: bool = False,
         unroll: bool = False,
+        zero_output_for_mask: bool = False,
         seed: int | None = None,
         **kwargs: Unpack[WrapperArguments],
     ):
@@ -84,6 +85,7 @@ class SimpleRNN(RecurrentLayer):
             go_backwards: whether to run from the last time step to the first.
             stateful: whether a batch starts with the state in which the one before ended.
             unroll: whether the loop over time is unrolled.
+            zero_output_for_mask: whether outputs of masked time steps are 0; if not, they are those of the step before.
             seed: integer seed of the noise and of dropout; None draws one.
             estimator: "reparameterization", or "antithetic": the draw for one half of a batch and its opposite for the
                 other; None stands for "reparameterization".
@@ -138,6 +140,7 @@ class LSTM(RecurrentLayer):
         go_backwards: bool = False,
         stateful: bool = False,
         unroll: bool = False,
+        zero_output_for_mask: bool = False,
         use_cudnn: str | bool = "auto",
         seed: int | None = None,
         **kwargs: Unpack[WrapperArguments],
@@ -162,6 +165,7 @@ class LSTM(RecurrentLayer):
             go_backwards: whether to run from the last time step to the first.
             stateful: whether a batch starts with the state in which the one before ended.
             unroll: whether the loop over time is unrolled.
+            zero_output_for_mask: whether outputs of masked time steps are 0; if not, they are those of the step before.
             use_cudnn: "auto", True or False: whether a GPU runs it by cuDNN.
             seed: integer seed of the noise and of dropout; None draws one.
             estimator: "reparameterization", or "antithetic": the draw for one half of a batch and its opposite for the
@@ -216,6 +220,7 @@ class GRU(RecurrentLayer):
         go_backwards: bool = False,
         stateful: bool = False,
         unroll: bool = False,
+        zero_output_for_mask: bool = False,
         reset_after: bool = True,
         use_cudnn: str | bool = "auto",
         seed: int | None = None,
@@ -240,6 +245,7 @@ class GRU(RecurrentLayer):
             go_backwards: whether to run from the last time step to the first.
             stateful: whether a batch starts with the state in which the one before ended.
             unroll: whether the loop over time is unrolled.
+            zero_output_for_mask: whether outputs of masked time steps are 0; if not, they are those of the step before.
             reset_after: whether the reset gate comes after the matrix product.
             use_cudnn: "auto", True or False: whether a GPU runs it by cuDNN.
             seed: integer seed of the noise and of dropout; None draws one.

@@ -187,11 +187,8 @@ class WrappingLayer(VariationalLayer):
         return super().get_build_config() if self._called_with is None else {"called_with": self._called_with}
 
     def build_from_config(self, config: Mapping[str, Any]) -> None:
-        """Makes the variables that the layer had."""
-        if "called_with" not in config:
-            super().build_from_config(config)
-            return
-        self._called_with = config["called_with"]
+        """Makes the variables for what this layer, or the Keras layer that it stands for, was first called with."""
+        self._called_with = build_shapes.of_config(config)
         if not self.layer.built:
             build_shapes.run(self.layer, *build_shapes.arguments(self._called_with))
         self.build(None)

@@ -14,7 +14,8 @@ import numpy as np
 from tfp_bnn.layers.base import VariationalLayer, variational_layers
 from tfp_bnn.layers.tfp_functions import DistributionPrior
 from tfp_bnn.posteriors import NormalWeights, Posterior, Pruned, PrunedVariables
-from tfp_bnn.transforms.clone import copy_model
+from tfp_bnn.transforms.copied import copy_model
+from tfp_bnn.transforms.to_deterministic import check_replaced
 
 
 class WeightCount(NamedTuple):
@@ -67,7 +68,7 @@ def prune(model: keras.Model, sparsity: float, by_layer: bool = False) -> keras.
     of most layers, stay as they are.
 
     Args:
-        model: a built Sequential or Functional model whose posteriors are Gaussian.
+        model: a built model whose posteriors are Gaussian.
         sparsity: share of the random weights to prune, from 0 to 1.
         by_layer: prune this share of each layer's weights, instead of all of the network's weights together.
 
@@ -75,7 +76,7 @@ def prune(model: keras.Model, sparsity: float, by_layer: bool = False) -> keras.
         The copy, compiled as the model is; its optimizer starts anew.
 
     Raises:
-        ValueError: if an argument is out of range, if the model is subclassed, or if a posterior is not Gaussian.
+        ValueError: if an argument is out of range, or if a posterior is not Gaussian.
 
     Example:
 
@@ -89,13 +90,13 @@ def prune(model: keras.Model, sparsity: float, by_layer: bool = False) -> keras.
     if not 0 <= sparsity <= 1:
         raise ValueError(f"`sparsity` must be a number from 0 to 1. Received: sparsity={sparsity}")
     _check_priors(model)
-    pruned, copies = copy_model(model, _with_pruned_posteriors)
+    check_replaced(model)
+    pruned, copies = copy_model(
+        model, lambda layer: _with_pruned_posteriors(layer) if isinstance(layer, VariationalLayer) else None
+    )
     copy_of = {id(layer): copy for layer, copy in copies}
     for layer, copy in copies:
-        if isinstance(layer, VariationalLayer):
-            _copy_state(layer, copy)
-        else:
-            copy.set_weights(layer.get_weights())
+        _copy_state(layer, copy)
     for layer, weights, kept in _weights_to_keep(model, sparsity, by_layer):
         copy_of[id(layer)].random_weights[weights][0].kept.assign(kept)
     return pruned
