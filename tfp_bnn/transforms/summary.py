@@ -77,7 +77,8 @@ class ModelSummary:
         return pd.DataFrame({name: [getattr(row, name) for row in self.rows] for name in WeightsSummary._fields})
 
     def __str__(self) -> str:
-        title = f'Random weights of "{self.model_name}": {self.total.num_weights:,} in {len(self.rows)} tensors'
+        tensors = "1 tensor" if len(self.rows) == 1 else f"{len(self.rows)} tensors"
+        title = f'Random weights of "{self.model_name}": {self.total.num_weights:,} in {tensors}'
         return "\n".join([title, "", *_table(self.rows, self.total), "", _LEGEND])
 
     def __repr__(self) -> str:
