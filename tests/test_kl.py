@@ -118,6 +118,51 @@ def test_monte_carlo_is_zero_at_every_draw_if_posterior_and_prior_are_equal():
     np.testing.assert_allclose(draws, np.zeros(100), atol=2e-5)
 
 
+def earlier_weights(mean, stddev):
+    prior = priors.EarlierPosterior({"kernel": mean.shape}).of("kernel", mean.shape)
+    prior.assign(mean, stddev)
+    return prior
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (3, 3, 2, 5)])
+def test_the_closed_form_from_an_earlier_posterior_equals_tfp(shape):
+    posterior, mean, stddev = random_weights(shape)
+    rng = np.random.default_rng(1)
+    loc, scale = rng.normal(size=shape), np.exp(rng.uniform(-4, 1, size=shape))
+    prior = earlier_weights(np.asarray(loc), scale)
+    expected = tfd.Normal(mean, stddev).kl_divergence(tfd.Normal(loc, scale)).numpy().sum()
+    assert float(kl.closed_form(posterior, prior)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_divergence_of_an_earlier_posterior_from_itself_is_zero():
+    posterior, mean, stddev = random_weights((400, 400))
+    assert float(kl.closed_form(posterior, earlier_weights(mean, stddev))) == 0
+    later = normal_weights(mean, stddev * 1.001)
+    # 160,000 times a millionth; the sums of logarithms are a million times that.
+    assert float(kl.closed_form(later, earlier_weights(mean, stddev))) == pytest.approx(0.16, rel=0.05)
+
+
+def test_the_divergence_from_an_earlier_posterior_is_that_of_the_weights_that_are_kept():
+    kept = np.array([True, False, True])
+    mean, stddev = np.array([0.3, 0.0, -0.2]), np.array([0.5, 0.0, 0.1])
+    posterior = normal_weights(mean, stddev)
+    posterior = posteriors.NormalWeights(posterior.mean, posterior.stddev, keras.ops.convert_to_tensor(kept))
+    # What a pruned weight was once, or that it is pruned.
+    for loc, scale in [(5.0, 0.2), (0.0, 0.0)]:
+        prior = earlier_weights(np.array([0.1, loc, 0.1]), np.array([0.3, scale, 0.3]))
+        reference = tfd.Normal(np.float64(0.1), np.float64(0.3))
+        expected = tfd.Normal(mean[kept], stddev[kept]).kl_divergence(reference).numpy().sum()
+        assert float(kl.closed_form(posterior, prior)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_monte_carlo_from_an_earlier_posterior_is_the_closed_form_on_average():
+    posterior, mean, stddev = random_weights((4, 5))
+    prior = earlier_weights(mean + 0.1, stddev * 1.3)
+    draws = monte_carlo_draws(posterior, prior)
+    standard_error = draws.std() / math.sqrt(len(draws))
+    assert abs(draws.mean() - float(kl.closed_form(posterior, prior))) < STANDARD_ERRORS * standard_error
+
+
 def test_only_pairs_with_a_closed_form_have_one():
     posterior = normal_weights([0.0], [1.0])
     assert kl.has_closed_form(posterior, priors.Normal())

@@ -10,8 +10,8 @@ import scipy.special
 import scipy.stats
 import tensorflow_probability as tfp
 
-from tests.support.on_backends import TENSORFLOW
-from tfp_bnn import priors
+from tests.support.on_backends import TENSORFLOW, needs_tfp
+from tfp_bnn import layers, posteriors, priors
 
 tfd = tfp.distributions
 WEIGHTS = np.array([-50, -3, -0.3, -1e-3, 0, 1e-5, 0.02, 0.7, 2, 1e4], "float32")
@@ -143,6 +143,150 @@ def test_a_prior_knows_its_standard_deviation(mixture, trainable):
     prior = priors.ScaleMixture(*mixture, trainable=trainable)
     assert float(prior.stddev()) == pytest.approx(float(numpy(prior.distribution().stddev())), rel=1e-5)
     assert float(priors.Normal(0.3, 1.0).stddev()) == pytest.approx(0.3)
+
+
+# Yesterday's posterior
+
+
+SHAPES = {"kernel": (3, 2), "bias": (2,)}
+
+
+def learned_layer(**kwargs):
+    """Returns a layer with random kernel and bias of random means and standard deviations, and these by name."""
+    layer = layers.DenseReparameterization(2, bias_posterior=posteriors.MeanFieldNormal(), kl_weight=1.0, **kwargs)
+    layer.build((None, 3))
+    rng = np.random.default_rng(0)
+    values = {name: (rng.normal(size=shape), rng.uniform(0.1, 2, shape)) for name, shape in SHAPES.items()}
+    for name, (mean, stddev) in values.items():
+        layer.random_weights[name][0].assign(mean, stddev)
+    return layer, values
+
+
+def test_the_prior_of_what_a_layer_has_learned_has_its_means_and_standard_deviations():
+    layer, values = learned_layer()
+    prior = priors.from_posterior(layer)
+    assert prior.shapes == SHAPES
+    assert not prior.trainable_variables
+    for name, (mean, stddev) in values.items():
+        of_weights = prior.of(name, SHAPES[name])
+        density = numpy(of_weights.log_prob(keras.ops.full(SHAPES[name], 0.3)))
+        np.testing.assert_allclose(density, scipy.stats.norm(mean, stddev).logpdf(0.3), rtol=1e-4, atol=1e-5)
+        for shape in ((), SHAPES[name]):
+            distribution = of_weights.distribution(shape)
+            np.testing.assert_allclose(numpy(distribution.mean()), mean, rtol=1e-6)
+            np.testing.assert_allclose(numpy(distribution.stddev()), stddev, rtol=1e-5)
+        assert of_weights.stddev() is None  # weights differ in theirs
+    # Values of its own: what the layer learns later is not in it.
+    layer.random_weights["kernel"][0].assign(0.0, 1.0)
+    np.testing.assert_allclose(numpy(prior.of("kernel", (3, 2)).loc), values["kernel"][0], rtol=1e-6)
+
+
+def test_a_layer_counts_its_divergence_from_the_prior_of_each_tensor():
+    prior = priors.EarlierPosterior(SHAPES, scale=0.7)
+    prior.of("bias", (2,)).assign(0.5, 0.2)
+    layer, values = learned_layer(prior=prior, bias_prior=prior)
+    kernel, bias = (tfd.Normal(*values[name]) for name in SHAPES)
+    expected = kernel.kl_divergence(tfd.Normal(np.float64(0), np.float64(0.7))).numpy().sum()
+    expected += bias.kl_divergence(tfd.Normal(np.float64(0.5), np.float64(0.2))).numpy().sum()
+    assert float(layer.kl_divergence()) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(numpy(layer.kernel_prior().stddev()), np.full((3, 2), 0.7), rtol=1e-6)
+
+
+def test_the_first_rows_of_a_tensor_have_the_prior_of_these_rows():
+    layer = layers.DenseVariational(2, kl_use_exact=True)
+    layer.build((None, 3))
+    prior = priors.from_posterior(layer)
+    again = layers.DenseVariational(2, prior=prior, kl_use_exact=True)
+    again.build((None, 3))
+    means = numpy(layer.random_weights["weights"][0].mean)
+    np.testing.assert_array_equal(numpy(again.kernel_prior().mean()), means[:-1])
+    assert float(prior.log_prob(keras.ops.zeros((4, 2)))[0, 0]) == pytest.approx(
+        scipy.stats.norm(means[0, 0], 0.05).logpdf(0), rel=1e-4
+    )
+    for shape in [(5, 2), (3, 1), (3,)]:
+        with pytest.raises(ValueError, match=r"one of weights of shape \(4, 2\). Received: shape="):
+            again.random_weights["weights"][1].distribution(shape)
+
+
+def test_pruned_weights_are_sure_to_be_zero_in_the_prior_of_later():
+    layer = layers.DenseReparameterization(2, posterior=posteriors.Pruned(posteriors.MeanFieldNormal()))
+    layer.build((None, 3))
+    layer.random_weights["kernel"][0].kept.assign([[1, 0]] * 3)
+    prior = priors.from_posterior(layer).of("kernel", (3, 2))
+    np.testing.assert_array_equal(numpy(prior.loc)[:, 1], 0)
+    np.testing.assert_allclose(numpy(prior.scale), [[0.05, math.exp(-40)]] * 3, rtol=1e-5)
+    assert np.isfinite(numpy(prior.log_prob(keras.ops.zeros((3, 2))))).all()
+
+
+def test_the_prior_of_a_model_is_one_of_each_layer_by_name():
+    inner = keras.Sequential([keras.Input((3,)), layers.DenseFlipout(3, name="inner")])
+    model = keras.Sequential([keras.Input((3,)), inner, layers.DenseFlipout(2, name="head")])
+    found = priors.from_posterior(model)
+    assert {name: prior.shapes for name, prior in found.items()} == {
+        "inner": {"kernel": (3, 3)},
+        "head": {"kernel": (3, 2)},
+    }
+
+
+def test_half_precision_and_double_precision_keep_what_was_learned():
+    for dtype in ("mixed_bfloat16", "float64"):
+        layer, values = learned_layer(dtype=dtype)
+        prior = priors.from_posterior(layer)
+        again, _ = learned_layer(dtype=dtype, prior=prior, bias_prior=prior)
+        np.testing.assert_allclose(numpy(prior.of("bias", (2,)).loc), values["bias"][0], rtol=1e-6)
+        assert float(again.kl_divergence()) == pytest.approx(0, abs=1e-6)
+
+
+def test_copies_of_an_earlier_posterior_have_its_values_as_long_as_it_lives():
+    layer, values = learned_layer()
+    prior = priors.from_posterior(layer)
+    config = keras.saving.serialize_keras_object(prior)
+    again = keras.saving.deserialize_keras_object(config)
+    assert again is not prior
+    np.testing.assert_allclose(numpy(again.of("kernel", (3, 2)).loc), values["kernel"][0], rtol=1e-6)
+    config["config"]["identity"] = "of another process"
+    other = keras.saving.deserialize_keras_object(config)
+    assert other.shapes == SHAPES
+    np.testing.assert_array_equal(numpy(other.of("kernel", (3, 2)).scale), np.ones((3, 2)))
+
+
+def test_only_a_gaussian_posterior_that_is_there_becomes_a_prior():
+    with pytest.raises(ValueError, match=r"before it is built. Received: layer 'new', not built"):
+        priors.from_posterior(layers.DenseFlipout(2, name="new"))
+    for thing in (keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), "dense"):
+        with pytest.raises(ValueError, match=r"Expected a Bayesian layer, or a model with such layers. Received: "):
+            priors.from_posterior(thing)
+    twins = [keras.Sequential([keras.Input((3,)), layers.DenseFlipout(3, name="twin")]) for _ in range(2)]
+    with pytest.raises(ValueError, match=r"a name of its own. Received: layers twin, twin"):
+        priors.from_posterior(keras.Sequential([keras.Input((3,)), *twins]))
+    layer, _ = learned_layer(name="wild")
+    layer.random_weights["bias"][0].assign(np.nan, 1.0)
+    with pytest.raises(ValueError, match=r"must be finite; .* layer 'wild' that are not finite"):
+        priors.from_posterior(layer)
+
+
+def test_a_posterior_that_is_not_gaussian_becomes_no_prior():
+    with needs_tfp():
+        from tests.test_posteriors import fixed_normals, trained_normals
+
+        layer = layers.DenseVariational(2, trained_normals, fixed_normals, name="of_functions")
+        layer.build((None, 3))
+        with pytest.raises(ValueError, match="Received: DistributionWeights in layer 'of_functions'"):
+            priors.from_posterior(layer)
+
+
+def test_an_earlier_posterior_is_one_of_its_own_weights_alone():
+    prior = priors.EarlierPosterior(SHAPES)
+    for name, shape in [("kernel", (2, 2)), ("weights", (3, 2))]:
+        with pytest.raises(ValueError, match=re.escape(f"no other weights. Received: {name!r} of shape {shape}")):
+            prior.of(name, shape)
+    for ask in (lambda: prior.log_prob(0.0), prior.distribution):
+        with pytest.raises(ValueError, match=r"about one tensor of weights. Received: 'kernel' of shape"):
+            ask()
+    with pytest.raises(ValueError, match=r"one tensor of weights at least. Received: shapes=\{\}"):
+        priors.EarlierPosterior({})
+    with pytest.raises(ValueError, match=r"`scale` must be positive and finite. Received: scale=0"):
+        priors.EarlierPosterior(SHAPES, scale=0)
 
 
 # What is learned

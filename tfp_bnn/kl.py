@@ -99,3 +99,20 @@ def _normal_normal(posterior: posteriors.NormalWeights, prior: priors.Normal) ->
     # One sum for each term: without XLA, adding the terms weight by weight would cost a pass over memory each.
     squares = ops.sum(ops.square(posterior.stddev)) + posterior.sum_squares(prior.loc)
     return half_precision * squares - posterior.sum_log_stddev() + constant
+
+
+@register_closed_form(posteriors.NormalWeights, priors.EarlierWeights)
+def _normal_earlier(posterior: posteriors.NormalWeights, prior: priors.EarlierWeights) -> Tensor:
+    """The sum of `log(s_p / s_q) + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2`, with m_p and s_p of each weight."""
+    ops = keras.ops
+    loc, scale = prior.loc_and_scale(posterior.mean.dtype)
+    ratio = posterior.where_kept(posterior.stddev / scale, 1.0)
+    shift = posterior.where_kept((posterior.mean - loc) / scale, 0.0)
+    # Weight by weight: where the posterior is still near its prior, sums of logarithms would cancel.
+    return ops.sum(0.5 * (ops.square(ratio) - 1 + ops.square(shift)) - ops.log(ratio))
+
+
+@register_closed_form(posteriors.NormalWeights, priors.EarlierPosterior)
+def _normal_earlier_of_a_layer(posterior: posteriors.NormalWeights, prior: priors.EarlierPosterior) -> Tensor:
+    """The same, of a layer with one tensor of weights."""
+    return _normal_earlier(posterior, prior.the_only())

@@ -125,10 +125,11 @@ class NormalWeights(WeightPosterior):
 
     def __init__(self, mean: Tensor, stddev: Tensor, kept: Tensor | None = None):
         self.kept = kept
-        self.mean = self._or_else(mean, 0.0)
-        self.stddev = self._or_else(stddev, 0.0)
+        self.mean = self.where_kept(mean, 0.0)
+        self.stddev = self.where_kept(stddev, 0.0)
 
-    def _or_else(self, values: Tensor, pruned: float) -> Tensor:
+    def where_kept(self, values: Tensor, pruned: float) -> Tensor:
+        """Returns the values, a tensor of the weights' shape, with `pruned` in the places of pruned weights."""
         return values if self.kept is None else keras.ops.where(self.kept, values, pruned)
 
     def num_kept(self) -> int | Tensor:
@@ -139,18 +140,18 @@ class NormalWeights(WeightPosterior):
 
     def sum_log_stddev(self) -> Tensor:
         """Returns the sum over the weights that are not pruned of the logarithm of the standard deviation."""
-        return keras.ops.sum(keras.ops.log(self._or_else(self.stddev, 1.0)))
+        return keras.ops.sum(keras.ops.log(self.where_kept(self.stddev, 1.0)))
 
     def sum_squares(self, origin: float = 0.0) -> Tensor:
         """Returns the sum over the weights that are not pruned of the square of the mean less `origin`."""
-        return keras.ops.sum(self._or_else(keras.ops.square(self.mean - origin), 0.0))
+        return keras.ops.sum(self.where_kept(keras.ops.square(self.mean - origin), 0.0))
 
     def perturbation(self, noise: Noise) -> WeightSample:
         """Draws `stddev * eps`, the weights less their means; log q is that of `mean + stddev * eps`."""
         ops = keras.ops
         eps = noise.normal(self.mean.shape, keras.backend.standardize_dtype(self.mean.dtype))
         # In terms of eps, not of the weights: exact however small the standard deviation is beside the mean.
-        squares = ops.sum(self._or_else(ops.square(eps), 0.0))
+        squares = ops.sum(self.where_kept(ops.square(eps), 0.0))
         log_prob = -0.5 * squares - self.sum_log_stddev() - self.num_kept() * HALF_LOG_TWO_PI
         return WeightSample(self.stddev * eps, log_prob, self.kept)
 

@@ -1,4 +1,4 @@
-"""Priors p(w) over weights: every weight has the same distribution, independently of the others."""
+"""Priors p(w) over weights, each weight independent of the others; all have the same, or each that of yesterday."""
 
 import abc
 import math
@@ -16,7 +16,16 @@ from tfp_bnn._numerics.precision import widened
 from tfp_bnn._numerics.softplus import plus_softplus, softplus
 from tfp_bnn._prior_sharing import kept_shared
 
-__all__ = ["NAMES", "Normal", "Prior", "ScaleMixture", "kept_shared"]
+__all__ = [
+    "NAMES",
+    "EarlierPosterior",
+    "EarlierWeights",
+    "Normal",
+    "Prior",
+    "ScaleMixture",
+    "from_posterior",
+    "kept_shared",
+]
 
 NAMES = ("normal", "scale_mixture")
 """What command lines call them."""
@@ -25,7 +34,10 @@ Tensor = Any
 
 # Of |log sigma|: beyond it the squares of standard deviations, or their inverses, leave float32.
 _BOUND = 40.0
-_SMALLEST = math.exp(-_BOUND)
+SMALLEST = math.exp(-_BOUND)
+
+# All priors of this process, by identity: a copy made of a config can ask the original.
+_living: "weakref.WeakValueDictionary[str | None, Prior]" = weakref.WeakValueDictionary()
 
 
 class Prior(keras.layers.Layer, abc.ABC):
@@ -42,8 +54,21 @@ class Prior(keras.layers.Layer, abc.ABC):
         # Which object it is, for configs: names and parameters of two priors may be the same.
         self.identity = uuid.uuid4().hex
         self.copied_from: str | None = None
+        _living[self.identity] = self
         self.built = True
         self._layers_served: weakref.WeakSet[keras.layers.Layer] = weakref.WeakSet()
+
+    def of(self, name: str, shape: Sequence[int]) -> "Prior":
+        """Returns the prior of one tensor of weights of a layer: the same for all, unless it differs by tensor.
+
+        Args:
+            name: what the weights are, such as "kernel".
+            shape: their shape.
+        """
+        return self
+
+    def take_after(self, original: "Prior") -> None:
+        """Takes over from the prior that it is a copy of what no config holds; what is learned starts anew."""
 
     def serve(self, layer: keras.layers.Layer) -> None:
         """Notes that a layer has weights with this prior."""
@@ -78,6 +103,8 @@ class Prior(keras.layers.Layer, abc.ABC):
             prior = cls(**arguments)
             # Of a copy of a copy too, the first of all.
             prior.copied_from = config.get("copied_from") or config.get("identity")
+            if (original := _living.get(config.get("identity"))) is not None:
+                prior.take_after(original)
             return prior
 
         return _prior_sharing.copy_of(config, make)
@@ -165,9 +192,9 @@ class ScaleMixture(Prior):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if not _SMALLEST < sigma_2 < sigma_1 < 1 / _SMALLEST:
+        if not SMALLEST < sigma_2 < sigma_1 < 1 / SMALLEST:
             raise ValueError(
-                f"The standard deviations must satisfy {_SMALLEST:.0e} < sigma_2 < sigma_1 < {1 / _SMALLEST:.0e}, so "
+                f"The standard deviations must satisfy {SMALLEST:.0e} < sigma_2 < sigma_1 < {1 / SMALLEST:.0e}, so "
                 "that their squares and inverses are float32 numbers. "
                 f"Received: sigma_1={sigma_1}, sigma_2={sigma_2}"
             )
@@ -246,3 +273,7 @@ class ScaleMixture(Prior):
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
         return {**super().get_config(), **self._initial, "trainable": self.learned}
+
+
+# It is made of what is above.
+from tfp_bnn.earlier_posterior import EarlierPosterior, EarlierWeights, from_posterior  # noqa: E402
