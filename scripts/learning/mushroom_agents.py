@@ -10,7 +10,7 @@ import numpy as np
 
 import tfp_bnn as bnn
 from scripts.common.reporting import ScriptError
-from scripts.learning.earlier_posterior import EarlierPosterior, Heirs
+from scripts.learning.earlier_posterior import Heirs
 from scripts.learning.learning_loop import compiled_steps
 
 PASS, EAT = 0, 1
@@ -98,7 +98,7 @@ def bayesian_layer(inputs: int, units: int, activation: str | None, args: argpar
         units,
         activation,
         estimator=args.estimator,
-        prior=EarlierPosterior((inputs, units), args.prior_scale),
+        prior=bnn.priors.EarlierPosterior({"kernel": (inputs, units)}, args.prior_scale),
         posterior=bnn.posteriors.MeanFieldNormal(args.initial_stddev),
         kl_weight=1.0,
     )
