@@ -38,9 +38,13 @@ from tfp_bnn.prediction.predict import predict  # noqa: E402
 from tfp_bnn.prediction.predictive import Predictive  # noqa: E402
 from tfp_bnn.prediction.summary import PredictiveSummary, summarize  # noqa: E402
 from tfp_bnn.transforms.clone import clone_model  # noqa: E402
+from tfp_bnn.transforms.diagnose import Diagnosis, diagnose  # noqa: E402
+from tfp_bnn.transforms.findings import Finding  # noqa: E402
 from tfp_bnn.transforms.prune import WeightCount, count_weights, prune, signal_to_noise  # noqa: E402
+from tfp_bnn.transforms.summary import ModelSummary, summary  # noqa: E402
 from tfp_bnn.transforms.to_bayesian import to_bayesian  # noqa: E402
 from tfp_bnn.transforms.to_deterministic import to_deterministic  # noqa: E402
+from tfp_bnn.transforms.with_priors import with_priors  # noqa: E402
 
 if TYPE_CHECKING:
     from tfp_bnn import plots
@@ -48,6 +52,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Diagnosis",
+    "Finding",
+    "ModelSummary",
     "Predictive",
     "PredictiveSummary",
     "WeightCount",
@@ -57,6 +64,7 @@ __all__ = [
     "clone_model",
     "count_weights",
     "datasets",
+    "diagnose",
     "estimators",
     "evaluate",
     "kl",
@@ -73,8 +81,10 @@ __all__ = [
     "prune",
     "signal_to_noise",
     "summarize",
+    "summary",
     "to_bayesian",
     "to_deterministic",
+    "with_priors",
 ]
 
 

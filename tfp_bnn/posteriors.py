@@ -254,8 +254,14 @@ class MeanFieldNormal(Posterior):
         """Puts the means there and the standard deviations where the recipe starts them."""
         if not isinstance(variables, NormalVariables):
             raise ValueError(f"`variables` must be NormalVariables, as `create` makes. Received: {variables!r}")
-        variables.mean.assign(np.broadcast_to(mean, tuple(variables.mean.shape)))
-        variables.rho.assign(self._start_of_rho(variables.mean))
+        mean = np.broadcast_to(keras.ops.convert_to_numpy(mean), tuple(variables.mean.shape))
+        variables.assign(mean, self._initial_stddevs(mean))
+
+    def _initial_stddevs(self, mean: np.ndarray) -> Any:
+        root_mean_square = np.sqrt(np.mean(np.square(mean, dtype="float64")))
+        if self.relative_stddev is None or root_mean_square == 0:
+            return self.initial_stddev
+        return self.relative_stddev * np.maximum(np.abs(mean), _LEAST_SHARE * root_mean_square)
 
     def _start_of_rho(self, mean: Any) -> Tensor:
         ops = keras.ops

@@ -240,7 +240,11 @@ def _prior_at_weights(layer: Layer, posterior: posteriors.Posterior) -> priors.P
     trained = bayesian(layer, None, None, posterior)
     trained.build_from_config(layer.get_build_config())
     trained.start_at(layer.get_weights())
-    return priors.from_posterior(trained, scale=_PRETRAINED_SCALE)
+    prior = priors.from_posterior(trained)
+    for name, (variables, _) in trained.random_weights.items():
+        mean = keras.ops.convert_to_numpy(variables.read().mean)
+        prior.of(name, mean.shape).assign(loc=mean, scale=_PRETRAINED_SCALE)
+    return prior
 
 
 def _prior_from_regularizer(layer: Layer, num_examples: int) -> priors.Prior | None:

@@ -1,6 +1,5 @@
 """Models that go on from what they have learned, with other priors."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,8 @@ from tfp_bnn._checks import check_type
 from tfp_bnn._prior_sharing import kept_shared
 from tfp_bnn.layers.base import VariationalLayer, variational_layers
 from tfp_bnn.priors import Prior
-from tfp_bnn.transforms.clone import copy_model
+from tfp_bnn.transforms.copied import copy_model
+from tfp_bnn.transforms.to_deterministic import check_replaced
 
 
 def with_priors(model: keras.Model, priors: Prior | Mapping[str, Prior]) -> keras.Model:
@@ -20,7 +20,7 @@ def with_priors(model: keras.Model, priors: Prior | Mapping[str, Prior]) -> kera
     Random biases get their layer's prior too. The priors are those given, not copies.
 
     Args:
-        model: a built Sequential or Functional model; models inside it are copied too.
+        model: a built model; what is inside of it is copied too.
         priors: one prior for all Bayesian layers, or priors by the layers' names, as
             `tfp_bnn.priors.from_posterior` returns; layers that are not named keep theirs.
 
@@ -29,7 +29,7 @@ def with_priors(model: keras.Model, priors: Prior | Mapping[str, Prior]) -> kera
 
     Raises:
         ValueError: if `priors` are no priors, name a layer that there is not, or are not ones of the weights of their
-            layer; if the model is subclassed or not built, or has Bayesian layers inside layers that are no models.
+            layer; if the model is not built, or has Bayesian layers inside other layers that cannot be replaced.
 
     Example, ready for Tuesday's data after Monday's, with all that Monday's say as the prior:
 
@@ -45,13 +45,13 @@ def with_priors(model: keras.Model, priors: Prior | Mapping[str, Prior]) -> kera
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a Keras model. Received: {model!r}")
     by_layer = _by_layer(model, priors)
+    check_replaced(model)
     with kept_shared(*by_layer.values()):
-        copy, copies = copy_model(model, functools.partial(_with_prior, by_layer=by_layer))
+        copy, copies = copy_model(
+            model, lambda layer: _with_prior(layer, by_layer) if isinstance(layer, VariationalLayer) else None
+        )
     for layer, its_copy in copies:
-        if isinstance(layer, VariationalLayer):
-            _copy_state(layer, its_copy, replaced=layer.name in by_layer)
-        else:
-            its_copy.set_weights(layer.get_weights())
+        _copy_state(layer, its_copy, replaced=layer.name in by_layer)
     return copy
 
 
