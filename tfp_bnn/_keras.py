@@ -29,6 +29,7 @@ __all__ = [
     "UnsavedVariable",
     "add_metric",
     "backend_variable",
+    "calls_forgotten",
     "cardinality_before_batching",
     "flatten_layers",
     "full_precision",
@@ -164,6 +165,17 @@ def inputs_of(output: Tensor) -> list[Tensor]:
     """Returns the symbolic tensors of which an operation made this one; `Operation.input` raises as `output` does."""
     operation, node_index, _ = output._keras_history
     return operation._inbound_nodes[node_index].input_tensors
+
+
+@contextlib.contextmanager
+def calls_forgotten(layer: keras.layers.Layer) -> Iterator[None]:
+    """Makes a layer forget that it is called on symbolic tensors as long as the scope is open.
+
+    Files name the calls of a layer in a graph by their numbers.
+    """
+    before = len(layer._inbound_nodes)
+    yield
+    del layer._inbound_nodes[before:]
 
 
 def own_trainable_variables(layer: keras.layers.Layer) -> list[keras.Variable]:

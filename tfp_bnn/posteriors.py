@@ -181,7 +181,9 @@ class NormalVariables(PosteriorVariables):
 
     def read(self) -> NormalWeights:
         """Returns the Gaussian posterior with today's means and standard deviations."""
-        return NormalWeights(keras.ops.convert_to_tensor(self.mean), softplus(keras.ops.convert_to_tensor(self.rho)))
+        # The value, not the variable: TensorFlow would read that when it is used, perhaps where Keras rounds variables.
+        mean, rho = (keras.ops.convert_to_tensor(variable.value) for variable in (self.mean, self.rho))
+        return NormalWeights(mean, softplus(rho))
 
     def assign(self, mean: Any, stddev: Any) -> None:
         """Sets the means and the standard deviations, arrays of the weights' shape (or that broadcast to it)."""

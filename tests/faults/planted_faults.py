@@ -284,21 +284,21 @@ POSTERIORS = (
 PRIORS = (
     Fault(
         "mixture's density by exp and log, which underflows",
-        "priors.py",
+        "priors/scale_mixture.py",
         "return plus_softplus(wide, narrow_log_odds)",
         "return ops.log(ops.exp(wide) + ops.exp(wide + narrow_log_odds))",
         in_file("priors", "test_the_mixture_density_is_right_far_out_and_at_zero"),
     ),
     Fault(
         "mixture's pi on the wrong component",
-        "priors.py",
+        "priors/scale_mixture.py",
         "logit_wide = ops.where(log_sigma_1 >= log_sigma_2, logit_pi, -logit_pi)",
         "logit_wide = ops.where(log_sigma_1 >= log_sigma_2, -logit_pi, logit_pi)",
         in_file("priors", "test_the_mixture_density_equals_tfp"),
     ),
     Fault(
         "a learned prior's parameters get no gradient",
-        "priors.py",
+        "priors/scale_mixture.py",
         "= self._parameters(keras.backend.standardize_dtype(weights.dtype))",
         "= map(ops.stop_gradient, self._parameters(keras.backend.standardize_dtype(weights.dtype)))",
         in_file("training", "test_a_learned_prior_shared_by_all_layers_is_trained_once"),
@@ -552,7 +552,7 @@ KL_WEIGHTS = (
     ),
     Fault(
         "a frozen layer that freezes the prior of others",
-        "priors.py",
+        "priors/prior.py",
         "any(layer.trainable for layer in self._layers_served)",
         "all(layer.trainable for layer in self._layers_served)",
         in_file("kl_weight", "test_freezing_one_layer_leaves_the_shared_prior_to_the_others"),

@@ -156,7 +156,7 @@ def test_it_is_the_same_after_saving_and_loading(file, tmp_path, monkeypatch):
     path = str(tmp_path / file)
     if file.endswith(".keras"):
         # As in another process, where the prior does not live.
-        monkeypatch.setattr("tfp_bnn.priors._living", {})
+        monkeypatch.setattr("tfp_bnn.priors.prior._living", {})
         model.save(path)
         loaded = keras.saving.load_model(path)
     else:

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from tfp_bnn import _keras
+
 Record = dict[str, Any]
 
 
@@ -12,7 +14,8 @@ def run(layer: keras.layers.Layer, args: Sequence[Any], kwargs: Mapping[str, Any
     """Builds a layer, whatever it has inside, for arguments like these: arrays, tensors or symbolic ones."""
     # New tensors: those of a model that is being made must not learn of this call.
     args, kwargs = keras.tree.map_structure(_symbolic, (tuple(args), dict(kwargs)))
-    layer(*args, **kwargs)
+    with _keras.calls_forgotten(layer):
+        layer(*args, **kwargs)
 
 
 def tensors(shapes: Any) -> Any:
@@ -62,10 +65,14 @@ def _symbolic(value: Any) -> Any:
 def _record(value: Any) -> Any:
     if _is_array(value):
         return {"shape": list(value.shape), "dtype": keras.backend.standardize_dtype(value.dtype)}
+    if isinstance(value, Mapping):
+        return {"named": {name: _record(each) for name, each in value.items()}}
     return [_record(each) for each in value] if isinstance(value, list | tuple) else None
 
 
 def _recorded(value: Any) -> Any:
     if isinstance(value, dict):
+        if "named" in value:
+            return {name: _recorded(each) for name, each in value["named"].items()}
         return keras.KerasTensor(tuple(value["shape"]), value["dtype"])
     return [_recorded(each) for each in value] if isinstance(value, list) else None

@@ -1,6 +1,7 @@
 """Copies of whole models with some layers replaced: what all transforms have in common."""
 
 import contextlib
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -87,6 +88,8 @@ class _Copying:
         self._alive: list[Any] = []
         self.replaced: list[tuple[Layer, Layer]] = []
         self._left: list[tuple[Layer, Layer]] = []
+        # Those that the copies of their holders have made by themselves.
+        self._kept: set[int] = set()
 
     def copy(self, layer: Any) -> Any:
         if id(layer) not in self._copies:
@@ -129,21 +132,40 @@ class _Copying:
                 "A copy of a layer or model lacks a layer that this one has; is it there when the copy is built? "
                 f"Received: {type(copy).__name__} {copy.name!r} without {'.'.join(map(str, path))}"
             )
-        is_alike = type(made) is type(there) and not isinstance(made, VariationalLayer)
-        if is_alike and not (is_holder(made) and self._has_replaced(inside)):
-            self._copies[id(inside)] = there
-            _build_like(inside, there)
-            for pairs in (self.replaced, self._left):
-                pairs[:] = [(old, there if new is made else new) for old, new in pairs]
-            if is_holder(made):
-                self._left.append((inside, there))
+        alike = self._counterparts(made, there)
+        if alike is None:
+            _build_like(inside, made)
+            swapped.swap(copy, path, made)
             return
-        _build_like(inside, made)
-        swapped.swap(copy, path, made)
+        _build_like(inside, there)
+        self._kept |= {id(layer) for layer in alike.values()}
+        self._copies = {key: alike.get(id(layer), layer) for key, layer in self._copies.items()}
+        for pairs in (self.replaced, self._left):
+            pairs[:] = [(old, alike.get(id(new), new)) for old, new in pairs]
 
-    def _has_replaced(self, holder: Layer) -> bool:
-        inside = {id(layer) for layer in _keras.flatten_layers(holder)}
-        return any(id(old) in inside for old, _ in self.replaced)
+    def _counterparts(self, made: Layer, there: Layer) -> dict[int, Layer] | None:
+        """Returns which layer of one that is there stands for which of one that was made, by the ids of the latter.
+
+        None if they are not alike: if some layers that were made are of other classes, or in other places too.
+        """
+        if made is there:
+            return {}
+        if type(made) is not type(there) or isinstance(made, VariationalLayer) or id(made) in self._kept:
+            return None
+        found = {id(made): there}
+        if not is_holder(made):
+            return found
+        inside_made, inside_there = _keras.sublayers(made), _keras.sublayers(there)
+        if len(inside_made) != len(inside_there):
+            return None
+        for pair in zip(inside_made, inside_there, strict=True):
+            inside = self._counterparts(*pair)
+            if inside is None:
+                return None
+            found |= inside
+        for source, target in zip(_keras.own_variables(made), _keras.own_variables(there), strict=True):
+            target.assign(source)
+        return found
 
     def finish(self) -> None:
         """Copies the weights of what was left as it is, when all is built."""
@@ -153,6 +175,23 @@ class _Copying:
                 copy.set_weights(layer.get_weights())
             for source, target in zip(_keras.seed_states(layer), _keras.seed_states(copy), strict=False):
                 target.assign(source)
+            for source, target in zip(_keras.flatten_layers(layer), _keras.flatten_layers(copy), strict=False):
+                _copy_what_is_no_weight(source, target)
+
+
+def _copy_what_is_no_weight(layer: Layer, copy: Layer) -> None:
+    """Copies what layers know beside their weights and their configs."""
+    if copy.trainable != layer.trainable:
+        # The config does not say so of a layer that its holder's constructor makes.
+        copy.trainable = layer.trainable
+    if hasattr(copy, "save_assets"):
+        # The words that a preprocessing layer has adapted to.
+        with tempfile.TemporaryDirectory() as folder:
+            layer.save_assets(folder)
+            copy.load_assets(folder)
+    if layer.weights and hasattr(copy, "finalize_state"):
+        # What a preprocessing layer computes of its weights.
+        copy.finalize_state()
 
 
 def _copied_operation(operation: Any) -> Any:

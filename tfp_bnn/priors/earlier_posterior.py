@@ -7,11 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfp_bnn import _keras
 from tfp_bnn._backend import tfp
 from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
 from tfp_bnn._numerics.precision import widened
 from tfp_bnn.posteriors import NormalWeights
-from tfp_bnn.priors import SMALLEST, Prior
+from tfp_bnn.priors.bounds import SMALLEST_STDDEV
+from tfp_bnn.priors.prior import Prior
 
 Tensor = Any
 
@@ -49,7 +51,7 @@ class EarlierWeights(Prior):
         """
         shape = tuple(self.loc.shape)
         self.loc.assign(np.broadcast_to(loc, shape))
-        self.scale.assign(np.broadcast_to(np.maximum(scale, SMALLEST), shape))
+        self.scale.assign(np.broadcast_to(np.maximum(scale, SMALLEST_STDDEV), shape))
 
     def loc_and_scale(self, dtype: Any) -> tuple[Tensor, Tensor]:
         """Returns today's means and standard deviations as tensors of this dtype."""
@@ -178,17 +180,21 @@ def from_posterior(layer: keras.layers.Layer) -> EarlierPosterior | dict[str, Ea
 
     Source: Nguyen et al. 2018, "Variational Continual Learning", equation 2.
     """
-    from tfp_bnn.layers.base import VariationalLayer, variational_layers  # layers are made of priors
-
-    if isinstance(layer, VariationalLayer):
+    if _is_bayesian(layer):
         return _of_layer(layer)
-    found = variational_layers(layer) if isinstance(layer, keras.layers.Layer) else []
+    inside = _keras.flatten_layers(layer) if isinstance(layer, keras.layers.Layer) else []
+    found = [each for each in inside if _is_bayesian(each)]
     if not found:
         raise ValueError(f"Expected a Bayesian layer, or a model with such layers. Received: {layer!r}")
     names = [each.name for each in found]
     if len(set(names)) < len(names):
         raise ValueError(f"Each Bayesian layer needs a name of its own. Received: layers {', '.join(names)}")
     return {each.name: _of_layer(each) for each in found}
+
+
+def _is_bayesian(layer: Any) -> bool:
+    # Not by its class: layers are made of priors.
+    return hasattr(layer, "random_weights")
 
 
 def _of_layer(layer: Any) -> EarlierPosterior:

@@ -1,0 +1,21 @@
+"""Priors p(w) over weights, each weight independent of the others; all have the same, or each that of yesterday."""
+
+from tfp_bnn._prior_sharing import kept_shared
+from tfp_bnn.priors.earlier_posterior import EarlierPosterior, EarlierWeights, from_posterior
+from tfp_bnn.priors.normal import Normal
+from tfp_bnn.priors.prior import Prior
+from tfp_bnn.priors.scale_mixture import ScaleMixture
+
+__all__ = [
+    "NAMES",
+    "EarlierPosterior",
+    "EarlierWeights",
+    "Normal",
+    "Prior",
+    "ScaleMixture",
+    "from_posterior",
+    "kept_shared",
+]
+
+NAMES = ("normal", "scale_mixture")
+"""What command lines call them."""
