@@ -12,7 +12,7 @@ from tests.support.on_backends import on_tensorflow_alone
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-REGRESSION, LENET5, LAYERS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+REGRESSION, LENET5, OWN_MODEL, LAYERS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_the_regression_program_runs():
@@ -40,6 +40,18 @@ def test_the_lenet5_program_runs(tmp_path, monkeypatch):
     exec(LENET5.replace("epochs=10", "epochs=2").replace("num_draws=1000", "num_draws=60"), names)
     assert names["predictive"].draws.shape == (50, 20, 10)
     assert (tmp_path / "lenet5.keras").is_file()
+
+
+@on_tensorflow_alone
+def test_the_program_for_a_model_of_ones_own_runs(capsys):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+    model.compile("adam", loss=bnn.likelihoods.Normal(1.0))
+    x, y = np.random.default_rng(0).normal(size=(2, 32, 3)).astype("float32")
+    names = {"bnn": bnn, "keras_model": model, "x": x, "y": y[:, :1]}
+    exec(OWN_MODEL, names)
+    assert [type(layer).__module__.split(".")[0] for layer in names["head_only"].layers] == ["keras", "tfp_bnn"]
+    assert not bnn.layers.variational_layers(names["point"])
+    assert "Diagnosis" in capsys.readouterr().out
 
 
 def test_the_layer_runs():
