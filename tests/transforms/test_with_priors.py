@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import tfp_bnn as bnn
+from tests.support.on_backends import on_tensorflow_alone
 from tfp_bnn.transforms.with_priors import with_priors
 
 X = np.random.default_rng(0).normal(size=(8, 6)).astype("float32")
@@ -169,6 +170,18 @@ def test_it_is_the_same_after_saving_and_loading(file, tmp_path, monkeypatch):
     layer = loaded.get_layer("first")
     assert layer.prior is layer.bias_prior
     np.testing.assert_array_equal(predicted(loaded), predicted(model))
+
+
+@on_tensorflow_alone
+def test_it_is_the_same_after_a_checkpoint_of_tensorflow(tmp_path):
+    import tensorflow as tf
+
+    model, restored = later_model(), later_model()
+    for layer in bnn.layers.variational_layers(restored):
+        layer.prior.of("kernel", (6, 6)).assign(9.0, 9.0)
+    path = tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
+    tf.train.Checkpoint(model=restored).read(path).assert_existing_objects_matched()
+    assert divergences(restored) == [0, 0]
 
 
 def test_a_clone_starts_anew_under_the_same_prior():

@@ -113,6 +113,9 @@ class EarlierPosterior(Prior):
         self.shapes = {name: tuple(map(int, shape)) for name, shape in shapes.items()}
         self.initial_scale = float(scale)
         self._of = {name: EarlierWeights(shape, self.initial_scale) for name, shape in self.shapes.items()}
+        for number, prior in enumerate(self._of.values()):
+            # Attributes, since `tf.train.Checkpoint` looks for variables in attributes.
+            setattr(self, f"tensor_{number}", prior)
 
     def of(self, name: str, shape: Sequence[int]) -> EarlierWeights:
         """Returns the prior of one tensor of weights; raises ValueError if it is not one of the layer's."""
