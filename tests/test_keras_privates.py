@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.on_backends import TENSORFLOW
 from tfp_bnn import _keras
+from tfp_bnn.transforms import swapped
 
 
 def make_model():
@@ -233,3 +234,98 @@ def test_a_keras_variable_holds_the_backend_s_variable():
         with tf.GradientTape() as tape:
             keras.ops.square(variable)
         assert [id(watched) for watched in tape.watched_variables()] == [id(_keras.backend_variable(variable))]
+
+
+def nested_layers():
+    inner = keras.layers.Dense(2)
+    outer = keras.Sequential([keras.Input((3,)), inner, keras.layers.Dropout(0.5, seed=1)])
+    return outer, inner
+
+
+def test_a_layer_knows_its_own_variables_from_those_of_layers_inside():
+    """Else: `layers.Bayesian` and copies of models find what a layer holds by walking its attributes."""
+    outer, inner = nested_layers()
+    assert [variable.name for variable in _keras.own_trainable_variables(inner)] == ["kernel", "bias"]
+    assert _keras.own_trainable_variables(outer) == []
+    inner.trainable = False
+    assert len(_keras.own_trainable_variables(inner)) == 2
+    norm = keras.layers.BatchNormalization()
+    norm.build((None, 2))
+    assert [each.name for each in _keras.own_variables(norm)] == ["gamma", "beta", "moving_mean", "moving_variance"]
+    assert inner in _keras.sublayers(outer)
+    assert inner in _keras.flatten_layers(outer)
+
+
+def test_a_layer_keeps_its_seed_generators():
+    """Else: a copy of a model starts its dropout anew."""
+    outer, _ = nested_layers()
+    (state,) = _keras.seed_states(outer)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(state), [1, 0])
+
+
+def test_a_layer_inside_is_replaced_in_its_place():
+    """Else: `to_bayesian` cannot convert subclassed models; see what Keras's quantization does to layers inside."""
+
+    class Holder(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = keras.layers.Dense(2), keras.layers.Dense(2)
+            self.pair = [self.first, self.second]
+
+        def build(self, input_shape):
+            self.first.build(input_shape)
+            self.second.build(input_shape)
+
+    holder, new = Holder(), keras.layers.Dense(2)
+    holder.build((None, 2))
+    _keras.replace_layer(holder, holder.first, new)
+    holder.first = new
+    assert _keras.sublayers(holder) == [new, holder.second]
+    stores = [name for name, value in vars(holder).items() if value is holder._layers or value is holder._tracker]
+    assert set(stores) <= set(_keras.STORES_OF_LAYER)
+
+
+def test_keras_says_which_models_are_graphs():
+    """Else: models are told apart by whether `keras.models.clone_model` takes a `clone_function` for them."""
+    outer, _ = nested_layers()
+    inputs = keras.Input((3,))
+    assert _keras.is_functional(outer)
+    assert _keras.is_functional(keras.Model(inputs, outer(inputs)))
+    assert not _keras.is_functional(keras.Model())
+
+
+def test_variables_are_read_in_full_precision():
+    """Else: under mixed precision, means of a layer inside are rounded before the KL divergence is computed."""
+    layer = keras.layers.Dense(1, dtype="mixed_bfloat16", bias_initializer=keras.initializers.Constant(1 / 3))
+    seen = []
+
+    class Reader(keras.layers.Layer):
+        def call(self, inputs):
+            with _keras.full_precision():
+                seen.append(keras.backend.standardize_dtype(layer.bias.value.dtype))
+            seen.append(keras.backend.standardize_dtype(layer.bias.value.dtype))
+            return inputs
+
+    layer.build((None, 1))
+    Reader(dtype="mixed_bfloat16")(np.ones((1, 1), "float32"))
+    assert seen == ["float32", "bfloat16"]
+
+
+def test_a_layer_forgets_calls_in_a_graph():
+    """If `_inbound_nodes` goes: see how `Functional.from_config` finds the call of a layer of a saved graph."""
+    dense = keras.layers.Dense(2)
+    inputs = keras.Input((3,))
+    with _keras.calls_forgotten(dense):
+        dense(keras.Input((3,)))
+    kept = dense(inputs)
+    loaded = keras.Model.from_config(keras.Model(inputs, kept).get_config())
+    assert loaded.output_shape == (None, 2)
+    assert _keras.operation_behind(kept) == (dense, 0)
+    assert len(dense._inbound_nodes) == 1
+
+
+def test_layers_are_found_where_users_put_them():
+    """If it finds more: add the attributes that hold what Keras has found to `STORES_OF_LAYER`."""
+    model = keras.Model()
+    model.head, model.others = keras.layers.Dense(2), [keras.layers.Dense(3)]
+    assert [path for path, _ in swapped.paths_of_layers(model)] == [("head",), ("others", 0)]
