@@ -1,4 +1,4 @@
-"""The scripts of the paper's experiments, run as a user runs them, briefly."""
+"""The scripts of the paper's experiments, run briefly."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ from scripts import bandit, prune, results, small_data, train_mlp
 from scripts.common import kept_results, reporting
 from scripts.learning import mushroom_agents as agents
 from scripts.learning.several_draws import RepeatedBatches, schedule_of_minibatches
-from tests.scripts.script_runs import run, with_quick_networks
+from tests.scripts.script_runs import run_here, with_quick_networks
 from tests.support.on_backends import on_jax_alone
 
 BRIEF = ("--dataset", "mnist_sample", "--units", 20, "--num-validation", 32)
@@ -26,8 +26,7 @@ QUALITY = {"error_percent", "nll", "ece"}
 def bayesian(tmp_path_factory):
     directory = tmp_path_factory.mktemp("bayesian")
     arguments = ("--preset", "blundell-mixture", *BRIEF, "--learn-prior", "--train-draws", 2, "--num-draws", 5)
-    result = run("train_mlp.py", *arguments, *SCHEDULE, "--output-dir", directory)
-    assert result.returncode == 0, result.stderr
+    run_here("train_mlp", *arguments, *SCHEDULE, "--output-dir", directory)
     return directory
 
 
@@ -36,8 +35,7 @@ def plain(tmp_path_factory):
     directory = tmp_path_factory.mktemp("plain")
     # Dropout leaves a narrow network too little to learn from within few steps.
     brief = (*BRIEF, "--units", 100, "--epochs", 3, "--learning-rate", 0.003)
-    result = run("train_mlp.py", "--preset", "plain-dropout", *brief, "--output-dir", directory)
-    assert result.returncode == 0, result.stderr
+    run_here("train_mlp", "--preset", "plain-dropout", *brief, "--output-dir", directory)
     return directory
 
 
@@ -72,8 +70,7 @@ def test_a_plain_network_has_mean_weights_alone(plain):
 @on_jax_alone
 def test_pruning_writes_a_row_for_each_sparsity_and_network(bayesian, plain, tmp_path):
     arguments = ("--plain-model", plain / "model.keras", "--dataset", "mnist_sample", "--sparsities", 0, 0.5, 1)
-    result = run("prune.py", bayesian / "model.keras", *arguments, "--num-draws", 5, "--output-dir", tmp_path)
-    assert result.returncode == 0, result.stderr
+    run_here("prune", bayesian / "model.keras", *arguments, "--num-draws", 5, "--output-dir", tmp_path)
     report = json.loads((tmp_path / "pruning.json").read_text())
     assert len(report["rows"]) == 3 * 3 * 2
     test = {(row["sparsity"], row["network"]): row for row in report["rows"] if row["images"] == "test"}
@@ -100,8 +97,7 @@ def test_a_plain_network_loses_the_least_weights_of_its_kernels(by_layer, gone):
 
 @on_jax_alone
 def test_the_papers_regression_is_unsure_beyond_its_data(tmp_path):
-    result = run("regression_curve.py", "--steps", 600, "--num-draws", 50, "--output-dir", tmp_path)
-    assert result.returncode == 0, result.stderr
+    run_here("regression_curve", "--steps", 600, "--num-draws", 50, "--output-dir", tmp_path)
     report = json.loads((tmp_path / "metrics.json").read_text())
     assert report["ratio"] > 3
     assert report["rmse_inside"]["Bayes by Backprop"] < 0.1
@@ -187,8 +183,7 @@ def test_the_bandit_learns_which_mushrooms_to_eat(tmp_path):
     (tmp_path / "mushroom.csv").write_text("\n".join(["edibility,odor,cap-shape", *rows]) + "\n")
     arguments = ("--data-dir", tmp_path, "--plays", 300, "--updates", 32, "--buffer", 512, "--units", 20)
     played = ("--agents", "bayes", "--seeds", 3, 4, "--learning-rate", 0.003, "--output-dir", tmp_path / "games")
-    result = run("bandit.py", *arguments, *played)
-    assert result.returncode == 0, result.stderr
+    run_here("bandit", *arguments, *played)
     games = json.loads((tmp_path / "games" / "regret.json").read_text())["games"]
     # To pass always, or to act at random, loses 2.5 or 5 a play; a game may get stuck, both may not.
     last = [game["regret"][-1] - game["regret"][199] for game in games]

@@ -1,4 +1,4 @@
-"""The scripts, run as a user runs them, briefly."""
+"""The scripts, run briefly; one of them as a user runs it."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from scripts import train_lenet5
 from scripts.common import reporting
-from tests.scripts.script_runs import SCRIPTS, TRAIN, TRAIN_SMALL_NETWORK, run
+from tests.scripts.script_runs import SCRIPTS, TRAIN, TRAIN_SMALL_NETWORK, run, run_here
 from tests.support.on_backends import TENSORFLOW, on_tensorflow_alone
 
 LEARNED_PRIOR = ("--prior", "scale-mixture", "--learn-prior")
@@ -73,8 +73,7 @@ def test_the_learning_rate_falls_to_0_where_the_training_ends(arguments, steps, 
 def test_a_saved_model_can_be_looked_at_again(trained, tmp_path):
     directory, _ = trained
     arguments = ("--dataset", "mnist_sample", "--num-draws", "5", "--num-noise", "20", "--output-dir", tmp_path)
-    result = run("plot_uncertainty.py", directory / "model.keras", *arguments)
-    assert result.returncode == 0, result.stderr
+    run_here("plot_uncertainty", directory / "model.keras", *arguments)
     names = {"heldout.png", "noise.png", "weights.png", "uncertainty.png", "uncertainty.json"}
     assert names == {path.name for path in tmp_path.iterdir()}
     metrics = json.loads((tmp_path / "uncertainty.json").read_text())
@@ -83,8 +82,7 @@ def test_a_saved_model_can_be_looked_at_again(trained, tmp_path):
 
 @on_tensorflow_alone
 def test_the_regression_is_unsure_where_there_are_no_data(tmp_path):
-    result = run("regression.py", "--output-dir", tmp_path)
-    assert result.returncode == 0, result.stderr
+    run_here("regression", "--output-dir", tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["ratio"] > 2
     assert metrics["rmse_inside"] < 2

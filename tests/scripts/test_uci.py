@@ -14,6 +14,7 @@ from scripts import uci
 from scripts.common import reporting
 from scripts.data import uci_data
 from scripts.learning import uci_learning
+from tests.support.on_backends import on_tensorflow_alone
 
 BRIEF = ("--sets", "yacht", "--splits", 0, 1, "--steps", 400, "--units", 20, "--num-draws", 20, "--learning-rate", 0.02)
 BRIEF += ("--dropout-rates", 0.05, "--likelihoods", "normal")
@@ -47,6 +48,7 @@ def finished(tmp_path_factory):
     return directory, arrays
 
 
+@on_tensorflow_alone
 def test_both_methods_beat_the_mean_and_their_figures_are_written(finished):
     directory, arrays = finished
     report = json.loads((directory / "out" / "uci.json").read_text())
@@ -68,6 +70,7 @@ def test_both_methods_beat_the_mean_and_their_figures_are_written(finished):
     }
 
 
+@on_tensorflow_alone
 def test_the_summary_is_the_mean_over_splits_with_its_standard_error(finished):
     report = json.loads((finished[0] / "out" / "uci.json").read_text())
     for method in ("bayes", "dropout"):
@@ -78,6 +81,7 @@ def test_the_summary_is_the_mean_over_splits_with_its_standard_error(finished):
             assert found["standard_error"] == pytest.approx(abs(values[0] - values[1]) / 2)
 
 
+@on_tensorflow_alone
 def test_a_resumed_run_trains_what_is_missing_as_the_first_one_did_and_nothing_else(finished):
     directory, _ = finished
     before = {path: path.read_text() for path in (directory / "out").glob("yacht-*.json")}
@@ -95,6 +99,7 @@ def test_a_resumed_run_trains_what_is_missing_as_the_first_one_did_and_nothing_e
             path.write_text(text)
 
 
+@on_tensorflow_alone
 def test_figures_of_other_arguments_are_not_mixed_in(finished):
     directory, _ = finished
     arguments = ("--data-dir", directory, *BRIEF, "--output-dir", directory / "out", "--batch-size", 7)
@@ -220,6 +225,7 @@ def test_a_choice_whose_training_diverged_is_not_taken(tmp_path, monkeypatch):
     assert uci.choose("yacht", "bayes", data, uci.parse_arguments()) == {"likelihood": "student-t"}
 
 
+@on_tensorflow_alone
 def test_that_every_training_diverged_is_said(tmp_path):
     write_data(tmp_path)
     brief = [word if word != 0.02 else 1e30 for word in BRIEF]
