@@ -5,14 +5,26 @@ import numpy as np
 import pytest
 
 import tfp_bnn as bnn
-from tests.contract.layer_contract import cases, layer_classes
+from tests.contract.layer_contract import cases, layer_classes, shows_little_new
 from tests.support.on_backends import TENSORFLOW, over_seeds, with_gradient
 from tfp_bnn.testing.case import Case
 from tfp_bnn.testing.layer_checks import ON_EVERY_GEOMETRY, ON_EVERY_LAYER, check_moments, noisy_outputs
 
 
-@pytest.mark.parametrize("check", ON_EVERY_GEOMETRY, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("case", cases(), ids=str)
+@pytest.mark.parametrize(
+    ("case", "check"),
+    [
+        pytest.param(
+            case,
+            check,
+            id=f"{case}-{check.__name__}",
+            marks=[pytest.mark.jax_if_thorough] if shows_little_new(case, check) else [],
+        )
+        # Three checks in a row look at the same draws of a case.
+        for case in cases()
+        for check in ON_EVERY_GEOMETRY
+    ],
+)
 def test_contract_on_every_geometry(case, check):
     check(case)
 
