@@ -226,6 +226,7 @@ def test_both_heads_expect_the_mean_reward():
     np.testing.assert_allclose(agents.MEAN.expected(np.array([[half], [agents.MEAN.target(0.0)]])), [-15, 0])
 
 
+@on_jax_alone
 def test_an_agent_inherits_its_posterior_and_trains_as_often_as_it_is_told(monkeypatch):
     words = "--units 4 --updates 3 --later-updates 2 --batch-size 5 --buffer 512 --prior-from 1024 --first-kl 0.5"
     monkeypatch.setattr("sys.argv", ["bandit.py", *words.split()])
@@ -249,6 +250,7 @@ def test_an_agent_inherits_its_posterior_and_trains_as_often_as_it_is_told(monke
     np.testing.assert_allclose(stddevs, [1.0] * 1535 + [1023] * 512 + [1535], rtol=1e-5)
 
 
+@on_jax_alone
 def test_a_greedy_agent_acts_at_random_as_often_as_it_says(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["bandit.py", "--units", "4"])
     player = bandit.Player(bandit.AGENTS["greedy-5%"], bandit.parse_arguments(), np.eye(2, dtype="float32"), seed=0)
