@@ -169,7 +169,9 @@ def compile_draws(
 
     def draw_all(inputs: Any, seeds: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
         def draw(seed: tf.Tensor) -> tf.Tensor:
-            outputs = outputs_of_draw(inputs, seed)
+            # Of what a layer updates, such as the state of a stateful one, nothing must reach the next draw.
+            with keras.StatelessScope(state_mapping=[(variable, variable.value) for variable in variables]):
+                outputs = outputs_of_draw(inputs, seed)
             if outputs.dtype == tf.float64 != dtype:
                 raise _DoublePrecision
             return tf.cast(outputs, dtype)

@@ -121,6 +121,12 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         if plain is not None and name in plain.arguments:
             # `EinsumDense` keeps one of them under another name.
             return getattr(plain.layer, name, plain.arguments[name])
+        if name in self.__dict__.get("random_weights", ()):
+            raise AttributeError(
+                "The weights of a Bayesian layer are drawn anew at each call, so that it has none to give; their "
+                f"posterior, with its means, is layer.random_weights[{name!r}][0].read(). "
+                f"Received: {name!r} of {type(self).__name__} {self.name!r}"
+            )
         # Again, for the error that says what is missing.
         return object.__getattribute__(self, name)
 
