@@ -193,8 +193,14 @@ def seed_states(layer: keras.layers.Layer) -> list[keras.Variable]:
     return [generator.state for each in flatten_layers(layer) for generator in each._seed_generators]
 
 
-STORES_OF_LAYER = ("_layers", "_metrics", "_tracker")
-"""Attributes in which Keras keeps the layers that it found in other ones."""
+STORES_OF_LAYER = (
+    "_layers",
+    "_metrics",
+    "_tracker",
+    "_self_unconditional_checkpoint_dependencies",
+    "_self_unconditional_dependency_names",
+)
+"""Attributes in which Keras, and TensorFlow beneath it, keep the layers that they found in other ones."""
 
 
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:

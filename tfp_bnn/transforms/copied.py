@@ -102,7 +102,7 @@ class _Copying:
             return _copied_operation(layer)
         if _keras.is_functional(layer):
             return keras.models.clone_model(layer, clone_function=self.copy)
-        if is_holder(layer):
+        if _is_filled(layer):
             return self._copied_holder(layer)
         new = self._replace(layer)
         if new is not None:
@@ -115,14 +115,25 @@ class _Copying:
     def _copied_holder(self, layer: Layer) -> Layer:
         """Returns a copy of a layer that is nothing but the layers in it, or of a subclassed model."""
         copy = _anew(layer, swapped.original_class(layer))
+        self._fill(copy, layer)
+        return copy
+
+    def _fill(self, copy: Layer, layer: Layer) -> None:
+        """Puts copies of the layers in a holder into one of its class, in place of those that this one has made."""
         _build_like(layer, copy)
         for path, inside in swapped.paths_of_layers(layer):
-            made = self.copy(inside)
-            if made is not _at_or_none(copy, path):
+            there = _at_or_none(copy, path)
+            if id(inside) not in self._copies and _is_filled(inside) and type(there) is swapped.original_class(inside):
+                self._copies[id(inside)] = there
+                self._alive.append(inside)
+                self._kept.add(id(there))
+                self._fill(there, inside)
+                if any(isinstance(each, VariationalLayer | swapped.Swapped) for each in _keras.flatten_layers(there)):
+                    swapped.swap(copy, path, there)
+            elif (made := self.copy(inside)) is not there:
                 self._put(inside, made, copy, path)
         for source, target in zip(_keras.own_variables(layer), _keras.own_variables(copy), strict=True):
             target.assign(source)
-        return copy
 
     def _put(self, inside: Layer, made: Layer, copy: Layer, path: swapped.Path) -> None:
         """Puts the copy of a layer into the copy of its holder, which has made one by itself there."""
@@ -192,6 +203,11 @@ def _copy_what_is_no_weight(layer: Layer, copy: Layer) -> None:
     if layer.weights and hasattr(copy, "finalize_state"):
         # What a preprocessing layer computes of its weights.
         copy.finalize_state()
+
+
+def _is_filled(layer: Layer) -> bool:
+    """Returns whether a layer is copied by putting copies of layers into another one of its class."""
+    return is_holder(layer) and not _keras.is_functional(layer)
 
 
 def _copied_operation(operation: Any) -> Any:

@@ -55,9 +55,13 @@ class Swapped:
 
 
 def swap(owner: Any, path: Path, layer: Layer) -> None:
-    """Puts a layer into an object, in place of the one that is there; the object's class knows of it from then on."""
+    """Puts a layer into an object, in place of the one that is there; the object's class knows of it from then on.
+
+    The layer may be the one that is there, if it is not any more as the object made it.
+    """
     before = at(owner, path)
-    _keras.replace_layer(owner, before, layer)
+    if before is not layer:
+        _keras.replace_layer(owner, before, layer)
     *way, last = path
     holder = at(owner, way)
     if isinstance(holder, tuple):
