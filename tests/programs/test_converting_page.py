@@ -19,8 +19,7 @@ def test_the_programs_run_and_what_they_say_comes_true(capsys):
     names: dict = {}
     three_lines, penalty, sequences, later = PROGRAMS
     exec(three_lines.replace("epochs=10", "epochs=2"), names)
-    x, y = names["x"], names["y"]
-    right = (names["predictive"].mean().argmax(axis=-1) == y).mean()
+    right = (names["predictive"].mean().argmax(axis=-1) == names["y"]).mean()
     assert right > 0.8
     assert "still prior" in (printed := capsys.readouterr().out)
     assert "Diagnosis" in printed
