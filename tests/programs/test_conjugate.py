@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tfp_bnn as bnn
+from tests.support.on_backends import on_jax_alone
 
 N, FEATURES = 64, 4
 NOISE_STDDEV, PRIOR_STDDEV = 0.5, 0.8
@@ -31,12 +32,12 @@ def exact_posterior(x, y):
 @pytest.mark.parametrize(
     ("layer", "batch_size"),
     [
-        # How JAX trains, one estimator shows; that it computes the others right, the layers' contract.
-        pytest.param("DenseReparameterization", 16, marks=pytest.mark.jax_if_thorough),
-        pytest.param("DenseLocalReparameterization", 16, marks=pytest.mark.jax_if_thorough),
+        # Each estimator on one backend: that both compute it right, the layers' contract shows.
+        pytest.param("DenseReparameterization", 16, marks=on_jax_alone),
+        pytest.param("DenseLocalReparameterization", 16, marks=on_jax_alone),
         ("DenseFlipout", 16),
         # All examples in a batch: one estimator shows that minibatches make no difference.
-        pytest.param("DenseFlipout", N, marks=pytest.mark.jax_if_thorough),
+        pytest.param("DenseFlipout", N, marks=on_jax_alone),
     ],
 )
 def test_the_trained_posterior_is_the_exact_one(layer, batch_size):

@@ -69,7 +69,17 @@ def seeds(num_draws: int, first: int = 12) -> Any:
 
 def over_seeds(function: Callable, num_draws: int, xla: bool = False) -> np.ndarray:
     """Returns what a function makes of many seeds, [num_draws, ...], compiled into one loop."""
-    return numpy(compiled(lambda seeds: keras.ops.map(function, seeds), xla)(seeds(num_draws)))
+    return numpy(compiled(lambda seeds: _map(function, seeds), xla)(seeds(num_draws)))
+
+
+def _map(function: Callable, seeds: Any) -> Any:
+    if TENSORFLOW:
+        import tensorflow as tf
+
+        # Keras traces the function a second time, to ask what it returns: mostly this.
+        with contextlib.suppress(TypeError, ValueError):
+            return tf.map_fn(function, seeds, fn_output_signature=tf.float32)
+    return keras.ops.map(function, seeds)
 
 
 def with_gradient(function: Callable, variables: Sequence[Any]) -> Callable:
