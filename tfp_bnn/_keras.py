@@ -21,6 +21,7 @@ from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 from tfp_bnn._call_stack import calls_of
 
 __all__ = [
+    "InnerScope",
     "STORES_OF_LAYER",
     "LossFunctionWrapper",
     "MetricsList",
@@ -73,6 +74,36 @@ class UnsavedVariable(keras.random.SeedGenerator):
         self.state = keras.Variable(
             value, shape=(), dtype=dtype, trainable=False, autocast=False, aggregation="none", name=name
         )
+
+
+class InnerScope(keras.StatelessScope):
+    """The scope in which some variables have other values; all else is as around it, another such scope included.
+
+    Keras's own scopes hide those around them. It collects losses, and keeps what is assigned in it.
+
+    Args:
+        values: variables and their values.
+    """
+
+    def __init__(self, values: Sequence[tuple[keras.Variable, Tensor]]):
+        super().__init__(state_mapping=values, collect_losses=True)
+        self._updated: dict[int, keras.Variable] = {}
+
+    def get_current_value(self, variable: keras.Variable) -> Tensor | None:
+        """Returns the value that a variable has in this scope or in one around it."""
+        value = super().get_current_value(variable)
+        if value is None and self.original_scope is not None:
+            return self.original_scope.get_current_value(variable)
+        return value
+
+    def add_update(self, update: tuple[keras.Variable, Tensor]) -> None:
+        """Notes what is assigned to a variable."""
+        super().add_update(update)
+        self._updated[id(update[0])] = update[0]
+
+    def updates(self) -> list[tuple[keras.Variable, Tensor]]:
+        """Returns the variables that were assigned to, with the values that they got."""
+        return [(variable, super(InnerScope, self).get_current_value(variable)) for variable in self._updated.values()]
 
 
 @contextlib.contextmanager

@@ -240,14 +240,14 @@ POSTERIORS = (
     Fault(
         "rho read by exp, assigned by the inverse of softplus",
         "posteriors.py",
-        "softplus(keras.ops.convert_to_tensor(self.rho))",
-        "keras.ops.exp(self.rho)",
+        "NormalWeights(mean, softplus(rho))",
+        "NormalWeights(mean, keras.ops.exp(rho))",
         in_file("posteriors", "test_what_is_assigned_is_read"),
     ),
     Fault(
         "softplus as log(1 + exp(rho)), which overflows",
         "posteriors.py",
-        "softplus(keras.ops.convert_to_tensor(self.rho))",
+        "NormalWeights(mean, softplus(rho))",
         "keras.ops.log1p(keras.ops.exp(self.rho))",
         in_file("posteriors", "test_what_is_assigned_is_read"),
     ),
@@ -261,7 +261,7 @@ POSTERIORS = (
     Fault(
         "standard deviations not trained",
         "posteriors.py",
-        "softplus(keras.ops.convert_to_tensor(self.rho))",
+        "NormalWeights(mean, softplus(rho))",
         "softplus(keras.ops.stop_gradient(self.rho) + 0 * self.rho)",
         in_file("posteriors", "test_gradients_of_a_draw_are_those_of_mean_plus_stddev_times_eps"),
     ),
@@ -559,6 +559,79 @@ KL_WEIGHTS = (
     ),
 )
 
+ANY_MODEL = (
+    Fault(
+        "a layer that is run at its means, though weights are drawn",
+        "layers/wrapper.py",
+        "drawn = [(variable, weights[name]) for name, variable in self._means.by_name.items()]",
+        "drawn = []",
+        (geometry("LSTM-sequences", "check_moments"),),
+    ),
+    Fault(
+        "halves of a batch with one draw instead of two opposite ones",
+        "layers/wrapper.py",
+        "for half, sign in zip(halves, (1, -1), strict=False)",
+        "for half, sign in zip(halves, (1, 1), strict=False)",
+        in_file("drawn_layers", "test_halves_of_a_batch_have_opposite_noise"),
+    ),
+    Fault(
+        "what a layer inside updates is lost",
+        "layers/wrapper.py",
+        "variable.assign(value)",
+        "value",
+        in_file("drawn_layers", "test_statistics_of_a_normalization_inside_are_updated_in_training"),
+    ),
+    Fault(
+        "trained weights that do not become means",
+        "transforms/to_bayesian.py",
+        "new.start_at(layer.get_weights())",
+        "new.get_weights()",
+        in_file("to_bayesian", "test_where_weights_do_not_vary_outputs_are_those_of_the_keras_model"),
+    ),
+    Fault(
+        "a penalty's prior without its factor of two",
+        "transforms/to_bayesian.py",
+        "math.sqrt(2 * strengths.pop() * num_examples)",
+        "math.sqrt(strengths.pop() * num_examples)",
+        in_file("converting_page", "test_the_programs_run_and_what_they_say_comes_true"),
+    ),
+    Fault(
+        "a draw that carries a state on to the next one",
+        "_backend/tensorflow.py",
+        "with keras.StatelessScope(state_mapping=[(variable, variable.value) for variable in variables]):",
+        "if True:",
+        in_file("drawn_layers", "test_draws_of_a_prediction_leave_the_state_of_a_stateful_layer"),
+    ),
+    Fault(
+        "a draw of the network with noise of another seed than the prediction's",
+        "transforms/to_deterministic.py",
+        "seeds_of_draws(model, None, 1, seed)[0]",
+        "seeds_of_draws(model, None, 2, seed)[1]",
+        in_file("to_deterministic", "test_a_draw_is_the_first_network_of_the_seed_that_predict_takes"),
+    ),
+    Fault(
+        "an earlier posterior's variance that is its standard deviation",
+        "kl.py",
+        "ops.sum(0.5 * (ops.square(ratio) - 1 + ops.square(shift)) - ops.log(ratio))",
+        "ops.sum(0.5 * (ratio - 1 + ops.square(shift)) - ops.log(ratio))",
+        in_file("kl", "test_the_closed_form_from_an_earlier_posterior_equals_tfp"),
+    ),
+    Fault(
+        "random biases that keep their prior when all get another",
+        "transforms/with_priors.py",
+        'for name in ("prior", "bias_prior")',
+        'for name in ("prior",)',
+        in_file("with_priors", "test_the_copy_is_the_model_with_the_priors_given"),
+    ),
+    Fault(
+        "a diagnosis that overlooks what the data lose again",
+        "transforms/findings.py",
+        "balance.lost > _LOST_GAIN * balance.most_gained > 0",
+        "balance.lost > 9 * balance.most_gained > 0",
+        in_file("diagnose", "test_kl_drowns_data_that_had_gained_and_lose_it"),
+    ),
+)
+
 CONVOLUTIONS = (
     Fault(
         "causal padding behind instead of before",
@@ -658,7 +731,7 @@ PREDICTION = (
     ),
 )
 
-FAULTS = (*NOISE, *ESTIMATORS, *POSTERIORS, *PRIORS, *DIVERGENCES, *KL_WEIGHTS, *CONVOLUTIONS, *PREDICTION)
+FAULTS = (*NOISE, *ESTIMATORS, *POSTERIORS, *PRIORS, *DIVERGENCES, *KL_WEIGHTS, *ANY_MODEL, *CONVOLUTIONS, *PREDICTION)
 
 
 # Whether they can be planted: cheap.

@@ -227,16 +227,12 @@ class WrappingLayer(VariationalLayer):
             weights: by name.
         """
         arguments = inputs if isinstance(inputs, CallArguments) else CallArguments((inputs,), {})
-        with _keras.full_precision():
-            values = {id(variable): (variable, variable.value) for variable in self.layer.variables}
-        for name, variable in self._means.by_name.items():
-            values[id(variable)] = variable, weights[name]
-        with keras.StatelessScope(list(values.values()), collect_losses=True) as scope:
+        drawn = [(variable, weights[name]) for name, variable in self._means.by_name.items()]
+        with _keras.InnerScope(drawn) as scope:
             outputs = self.layer(*arguments.positional, **arguments.named)
-        for variable in self.layer.non_trainable_variables:
-            value = scope.get_current_value(variable)
-            if value is not values[id(variable)][1]:
-                variable.assign(value)
+        # Statistics of normalizations, seeds of dropout, states: what the layer updates, it updates for good.
+        for variable, value in scope.updates():
+            variable.assign(value)
         for loss in scope.losses:
             self.add_loss(loss)
         return outputs
