@@ -92,6 +92,7 @@ class WrappingLayer(VariationalLayer):
         # Keras reads the signature of `call` when a layer is made: masks and states come by their names.
         object.__setattr__(self, "call", self._call_like(layer_class))
         of_keras = arguments_of(layer_class, kwargs) if isinstance(layer_class, type) else {}
+        of_keras.pop("seed", None)  # of both: of the Keras layer's dropout, and of the noise
         kwargs = {name: value for name, value in kwargs.items() if name not in of_keras}
         _check_replaced(of_keras)
         super().__init__(layer_class, arguments, **kwargs)
