@@ -174,6 +174,11 @@ def mean_rows(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
+def print_rows(title: str, rows: dict[str, dict[str, float]]) -> None:
+    """Prints a table of the networks' figures."""
+    print(f"{title}\n{pd.DataFrame(rows).T.round(4).to_string(na_rep='')}")
+
+
 def main() -> None:
     """Converts, trains on, compares, and writes everything down."""
     args = parse_arguments()
@@ -184,7 +189,7 @@ def main() -> None:
     for seed in args.seeds:
         directory = args.output_dir if len(args.seeds) == 1 else args.output_dir / f"seed{seed}"
         runs.append(convert(args, dataset, seed, directory))
-        print(f"{args.judge} images, seed {seed}\n{pd.DataFrame(runs[-1]['rows']).T.round(4).to_string(na_rep='')}")
+        print_rows(f"{args.judge} images, seed {seed}", runs[-1]["rows"])
     report = {
         "dataset": dataset.name,
         "mean": mean_rows(runs),
@@ -193,7 +198,7 @@ def main() -> None:
     }
     reporting.write_json(report, args.json or args.output_dir / "convert.json")
     if len(runs) > 1:
-        print(f"{args.judge} images, mean of {len(runs)} seeds\n{pd.DataFrame(report['mean']).T.round(4).to_string(na_rep='')}")
+        print_rows(f"{args.judge} images, mean of {len(runs)} seeds", report["mean"])
 
 
 if __name__ == "__main__":
