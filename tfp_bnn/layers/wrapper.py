@@ -170,6 +170,8 @@ class WrappingLayer(VariationalLayer):
         """Makes the variables for one input of this shape."""
         if not self.layer.built:
             build_shapes.run(self.layer, (build_shapes.tensors(input_shape),), {})
+        # A layer may say so when it is built.
+        self.supports_masking = self.layer.supports_masking
         self._means = _Means(_random_variables(self.layer, with_biases=self.bias_posterior is not None))
         for name, variable in self._means.by_name.items():
             is_bias = _is_bias(variable)
@@ -227,7 +229,9 @@ class WrappingLayer(VariationalLayer):
             inputs: `CallArguments`, or the only input.
             weights: by name.
         """
-        arguments = inputs if isinstance(inputs, CallArguments) else CallArguments((inputs,), {})
+        return self._run(inputs if isinstance(inputs, CallArguments) else CallArguments((inputs,), {}), weights)
+
+    def _run(self, arguments: CallArguments, weights: Mapping[str, Tensor], share_of_losses: float = 1.0) -> Any:
         drawn = [(variable, weights[name]) for name, variable in self._means.by_name.items()]
         with _keras.InnerScope(drawn) as scope:
             outputs = self.layer(*arguments.positional, **arguments.named)
@@ -235,7 +239,7 @@ class WrappingLayer(VariationalLayer):
         for variable, value in scope.updates():
             variable.assign(value)
         for loss in scope.losses:
-            self.add_loss(loss)
+            self.add_loss(share_of_losses * loss)
         return outputs
 
     def noisy_outputs(
@@ -248,12 +252,11 @@ class WrappingLayer(VariationalLayer):
         draws = {name: posterior.perturbation(noise) for name, posterior in weights.items()}
         arguments = inputs if isinstance(inputs, CallArguments) else CallArguments((inputs,), {})
         halves, num_examples = split(tuple(arguments))
-        outputs = [
-            self.outputs_at(
-                CallArguments(*half), {name: weights[name].mean + sign * draw.value for name, draw in draws.items()}
-            )
-            for half, sign in zip(halves, (1, -1), strict=False)
-        ]
+        outputs = []
+        for half, sign in zip(halves, (1, -1), strict=False):
+            drawn = {name: weights[name].mean + sign * draw.value for name, draw in draws.items()}
+            # Losses inside are means over examples, as those of Keras are.
+            outputs.append(self._run(CallArguments(*half), drawn, 1 / len(halves)))
         samples = {name: draw._replace(value=weights[name].mean + draw.value) for name, draw in draws.items()}
         return join(outputs, num_examples), samples
 
