@@ -70,7 +70,7 @@ def swap(owner: Any, path: Path, layer: Layer) -> None:
     else:
         _set(holder, last, layer)
     if type(owner).__module__.startswith("keras.") or (isinstance(owner, keras.layers.Wrapper) and path == ("layer",)):
-        return  # Wrappers, as `TimeDistributed` and `Bidirectional` too, have the layers that they hold in their config.
+        return  # Wrappers, `TimeDistributed` and `Bidirectional` too, have the layers that they hold in their config.
     if not isinstance(owner, Swapped):
         owner.__class__ = _between(type(owner))
     owner._swapped_paths = (*owner._swapped_paths, path)

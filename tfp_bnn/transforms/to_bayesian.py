@@ -11,6 +11,7 @@ import keras
 
 from tfp_bnn import estimators, layers, posteriors, priors
 from tfp_bnn._checks import check_count, check_type
+from tfp_bnn._prior_sharing import kept_shared
 from tfp_bnn.layers.wrapper import NORMALIZATIONS
 from tfp_bnn.transforms.copied import copy_model, replaceable_layers
 
@@ -81,12 +82,16 @@ def to_bayesian(
     chosen = _chosen(model, layers)
     if prior != "from_regularizer":
         _warn_of_regularizers(chosen)
-    ids = {id(layer) for layer in chosen}
+    priors_of_layers = {id(layer): prior_of(layer) for layer in chosen}
 
     def replace(layer: Layer) -> Layer | None:
-        return bayesian(layer, estimator, prior_of(layer), posterior) if id(layer) in ids else None
+        if id(layer) not in priors_of_layers:
+            return None
+        return bayesian(layer, estimator, priors_of_layers[id(layer)], posterior)
 
-    converted, replaced = copy_model(model, replace)
+    # The layers' priors are those given, not copies.
+    with kept_shared(*filter(None, priors_of_layers.values())):
+        converted, replaced = copy_model(model, replace)
     if init == "pretrained":
         for layer, new in replaced:
             new.start_at(layer.get_weights())
@@ -167,7 +172,7 @@ def _chosen(model: keras.Model, choice: Choice | Sequence[Choice] | None) -> lis
         )
     if choice is None:
         return possible
-    choices = [choice] if isinstance(choice, str | type) or callable(choice) else list(choice)
+    choices = choice if isinstance(choice, list | tuple | set) else [choice]
     chosen = {id(layer): layer for each in choices for layer in _matches(each, found, possible)}
     return list(chosen.values())
 
