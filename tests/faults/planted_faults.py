@@ -561,25 +561,18 @@ KL_WEIGHTS = (
 
 ANY_MODEL = (
     Fault(
-        "a layer that is run at its means, though weights are drawn",
-        "layers/wrapper.py",
-        "drawn = [(variable, weights[name]) for name, variable in self._means.by_name.items()]",
-        "drawn = []",
-        (geometry("LSTM-sequences", "check_moments"),),
-    ),
-    Fault(
         "halves of a batch with one draw instead of two opposite ones",
         "layers/wrapper.py",
         "for half, sign in zip(halves, (1, -1), strict=False)",
         "for half, sign in zip(halves, (1, 1), strict=False)",
-        in_file("drawn_layers", "test_halves_of_a_batch_have_opposite_noise"),
+        in_file("wrapper", "test_the_noise_of_two_halves_cancels"),
     ),
     Fault(
         "what a layer inside updates is lost",
         "layers/wrapper.py",
         "variable.assign(value)",
         "value",
-        in_file("drawn_layers", "test_statistics_of_a_normalization_inside_are_updated_in_training"),
+        in_file("wrapper", "test_statistics_inside_move_in_training_and_in_nothing_else"),
     ),
     Fault(
         "trained weights that do not become means",
@@ -589,18 +582,11 @@ ANY_MODEL = (
         in_file("to_bayesian", "test_where_weights_do_not_vary_outputs_are_those_of_the_keras_model"),
     ),
     Fault(
-        "a penalty's prior without its factor of two",
-        "transforms/to_bayesian.py",
-        "math.sqrt(2 * strengths.pop() * num_examples)",
-        "math.sqrt(strengths.pop() * num_examples)",
-        in_file("converting_page", "test_the_programs_run_and_what_they_say_comes_true"),
-    ),
-    Fault(
         "a draw that carries a state on to the next one",
         "_backend/tensorflow.py",
         "with keras.StatelessScope(state_mapping=[(variable, variable.value) for variable in variables]):",
         "if True:",
-        in_file("drawn_layers", "test_draws_of_a_prediction_leave_the_state_of_a_stateful_layer"),
+        in_file("recurrent", "test_predictions_do_not_disturb_the_state"),
     ),
     Fault(
         "a draw of the network with noise of another seed than the prediction's",
