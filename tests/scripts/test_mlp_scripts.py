@@ -235,7 +235,7 @@ def test_an_agent_inherits_its_posterior_and_trains_as_often_as_it_is_told(monke
     variables, prior = layer.random_weights["kernel"]
 
     def learn(mushrooms, actions, rewards):
-        trained.append((mushrooms.shape, layer.kl_weight, float(prior.stddev[0, 0])))
+        trained.append((mushrooms.shape, layer.kl_weight, float(prior.scale[0, 0])))
         variables.assign(0.0, len(trained))  # so that a posterior tells when it was
 
     monkeypatch.setattr(player, "_learn", learn)

@@ -105,9 +105,12 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     def divergence(self, posterior: WeightPosterior, prior: Prior, sample: WeightSample | None, noise: Noise) -> Tensor:
         """Returns KL[q || p] of one tensor of weights in nats, or an estimate of it; `sample` is a draw at hand."""
 
-    @abc.abstractmethod
     def start_at(self, weights: Sequence[Any]) -> None:
-        """Starts the posterior at weights of that Keras layer, arrays in its order: there the means are."""
+        """Starts the posterior at weights of that Keras layer, arrays in its order: there the means are.
+
+        A layer that `to_bayesian` is to make supplies it; others need not.
+        """
+        raise ValueError(f"This layer does not say how it starts at given weights. Received: layer {self.name!r}")
 
     @abc.abstractmethod
     def keras_weights(self, weights: Mapping[str, Tensor]) -> list[Tensor]:
