@@ -19,7 +19,7 @@ class Architecture(NamedTuple):
 
     Args:
         make: returns the model, inputs and targets.
-        big: whether only a thorough run has it.
+        rare: whether only a thorough run has it, since it is large or much like others.
         fits: whether a brief run trains it.
         compiles: whether it does so compiled, on both backends.
         saves: whether a brief run saves it, and has it on JAX, which compiles each operation for each shape.
@@ -28,7 +28,7 @@ class Architecture(NamedTuple):
     """
 
     make: Callable[[], tuple[keras.Model, Any, Any]]
-    big: bool = False
+    rare: bool = False
     fits: bool = False
     compiles: bool = False
     saves: bool = False
@@ -117,7 +117,7 @@ def dense_on_sequences():
     return sequences(layers.Dense(3, use_bias=False, activation="gelu"))
 
 
-@architecture
+@architecture(rare=True)
 def dense_with_activation_layers():
     return chain((4,), layers.Dense(5), layers.ReLU(), layers.Dense(3), layers.Softmax())
 
@@ -127,7 +127,7 @@ def einsum_of_positions():
     return sequences(layers.EinsumDense("abc,cd->abd", (None, 3), bias_axes="d", activation="tanh"))
 
 
-@architecture
+@architecture(rare=True)
 def einsum_with_a_kernel_each():
     return sequences(layers.EinsumDense("abc,bcd->abd", (TIME, 2)))
 
@@ -140,7 +140,7 @@ def einsum_of_many_axes():
 # Convolutions.
 
 
-@architecture
+@architecture(rare=True)
 def conv_1d():
     return chain((7, 2), layers.Conv1D(4, 3, strides=2, padding="same", activation="relu"))
 
@@ -161,7 +161,7 @@ def conv_2d_in_groups():
     return chain((5, 4, 4), layers.Conv2D(4, (2, 3), groups=2, use_bias=False))
 
 
-@architecture
+@architecture(rare=True)
 def conv_2d_dilated():
     return chain((5, 5, 2), layers.Conv2D(2, (2, 1), dilation_rate=(2, 1)))
 
@@ -171,7 +171,7 @@ def conv_3d():
     return chain((4, 4, 4, 1), layers.Conv3D(2, 2, strides=2), layers.GlobalAveragePooling3D())
 
 
-@architecture
+@architecture(rare=True)
 def conv_1d_transpose():
     return chain((4, 2), layers.Conv1DTranspose(3, 3, strides=2))
 
@@ -181,7 +181,7 @@ def conv_2d_transpose():
     return chain((3, 3, 2), layers.Conv2DTranspose(2, 3, strides=2, padding="same", activation="tanh"))
 
 
-@architecture
+@architecture(rare=True)
 def conv_2d_transpose_with_output_padding():
     return chain((2, 2, 1), layers.Conv2DTranspose(2, 2, strides=2, output_padding=1))
 
@@ -211,7 +211,7 @@ def separable_conv_2d():
     return chain((4, 4, 2), layers.SeparableConv2D(3, 2, padding="same", activation="relu"))
 
 
-@architecture
+@architecture(rare=True)
 def conv_lstm_1d():
     return chain((2, 5, 1), layers.ConvLSTM1D(2, 2))
 
@@ -221,7 +221,7 @@ def conv_lstm_2d():
     return chain((2, 4, 4, 1), layers.ConvLSTM2D(2, 2, return_sequences=True, padding="same"))
 
 
-@architecture(big=True)
+@architecture(rare=True)
 def conv_lstm_3d():
     return chain((2, 3, 3, 3, 1), layers.ConvLSTM3D(2, 2))
 
@@ -249,12 +249,12 @@ def lstm():
     return sequences(layers.LSTM(3), layers.Dense(2))
 
 
-@architecture
+@architecture(rare=True)
 def gru():
     return sequences(layers.GRU(3, reset_after=False, use_bias=False))
 
 
-@architecture
+@architecture(rare=True)
 def lstm_with_all_steps():
     return sequences(layers.LSTM(3, return_sequences=True), layers.Dense(1))
 
@@ -291,12 +291,12 @@ def gru_with_dropouts():
     return sequences(layers.GRU(3, dropout=0.2, recurrent_dropout=0.2))
 
 
-@architecture
+@architecture(rare=True)
 def unrolled_simple_rnn():
     return sequences(layers.SimpleRNN(3, unroll=True))
 
 
-@architecture
+@architecture(rare=True)
 def stacked_lstms():
     return sequences(layers.LSTM(3, return_sequences=True), layers.LSTM(2))
 
@@ -312,7 +312,7 @@ def rnn_of_stacked_cells():
     return sequences(layers.RNN(cells, return_sequences=True))
 
 
-@architecture
+@architecture(rare=True)
 def rnn_of_a_stacked_cell():
     return sequences(layers.RNN(layers.StackedRNNCells([layers.GRUCell(3), layers.GRUCell(2)])))
 
@@ -327,12 +327,12 @@ def bidirectional_sum():
     return sequences(layers.Bidirectional(layers.GRU(3, return_sequences=True), merge_mode="sum"))
 
 
-@architecture
+@architecture(rare=True)
 def bidirectional_mul():
     return sequences(layers.Bidirectional(layers.SimpleRNN(3), merge_mode="mul"))
 
 
-@architecture
+@architecture(rare=True)
 def bidirectional_ave():
     return sequences(layers.Bidirectional(layers.LSTM(3), merge_mode="ave"))
 
@@ -350,7 +350,7 @@ def bidirectional_with_a_layer_of_its_own():
     return sequences(layers.Bidirectional(layers.LSTM(3, name="forth"), backward_layer=backward))
 
 
-@architecture
+@architecture(rare=True)
 def masked_bidirectional():
     return masked_sequences(layers.Bidirectional(layers.LSTM(3, return_sequences=True)), layers.Dense(1))
 
@@ -381,7 +381,7 @@ def time_distributed_model():
     return sequences(layers.TimeDistributed(inside))
 
 
-@architecture
+@architecture(rare=True)
 def time_distributed_lstm():
     return chain((2, TIME, FEATURES), layers.TimeDistributed(layers.LSTM(2)))
 
@@ -406,7 +406,7 @@ def tied_embedding():
     return graph(inputs, table(hidden, reverse=True), tokens(TIME))
 
 
-@architecture
+@architecture(rare=True)
 def untied_embedding():
     inputs, table = keras.Input((TIME,), dtype="int32"), layers.ReversibleEmbedding(TOKENS, 4, tie_weights=False)
     return graph(inputs, table(table(inputs), reverse=True), tokens(TIME))
@@ -425,7 +425,7 @@ def cross_attention():
     return graph([queries, values], outputs, [numbers(3, 4), numbers(TIME, 5)])
 
 
-@architecture
+@architecture(rare=True)
 def causal_attention():
     inputs = keras.Input((TIME, 4))
     attention = layers.MultiHeadAttention(2, 3, use_bias=False)
@@ -440,7 +440,7 @@ def attention_with_a_mask():
     return graph({"x": inputs, "mask": mask}, outputs, data)
 
 
-@architecture
+@architecture(rare=True)
 def attention_with_scores():
     inputs = keras.Input((TIME, 4))
     outputs = layers.MultiHeadAttention(2, 3)(inputs, inputs, return_attention_scores=True)
@@ -468,7 +468,7 @@ def additive_attention():
     return graph([queries, values], outputs, [numbers(3, 4), numbers(TIME, 4)])
 
 
-@architecture
+@architecture(rare=True)
 def scaled_attention():
     inputs = keras.Input((TIME, 4))
     outputs = layers.Attention(use_scale=True, score_mode="concat")([layers.Dense(4)(inputs), inputs])
@@ -486,7 +486,7 @@ class Positions(layers.Layer):
         return inputs + self.table
 
 
-@architecture(fits=True)
+@architecture
 def transformer():
     inputs = keras.Input((TIME,), dtype="int32")
     x = Positions()(layers.Embedding(TOKENS, 4)(inputs))
@@ -512,7 +512,7 @@ def siamese():
     return graph({"one": one, "other": other}, layers.Dense(1)(distance), data)
 
 
-@architecture
+@architecture(rare=True)
 def shared_lstm():
     one, other, shared = keras.Input((TIME, 3)), keras.Input((2, 3)), layers.LSTM(2)
     return graph([one, other], shared(one) * shared(other), [numbers(TIME, 3), numbers(2, 3)])
@@ -556,14 +556,14 @@ def operations_in_the_graph():
     return graph(inputs, ops.concatenate([layers.Dense(2)(hidden)[:, :1], hidden], axis=-1), numbers(4))
 
 
-@architecture
+@architecture(rare=True)
 def einsum_between_layers():
     inputs = keras.Input((4,))
     outputs = ops.einsum("ab,ac->abc", layers.Dense(2)(inputs), layers.Dense(3)(inputs))
     return graph(inputs, ops.reshape(outputs, (-1, 6)), numbers(4))
 
 
-@architecture
+@architecture(rare=True)
 def output_of_a_hidden_layer():
     inputs = keras.Input((4,))
     hidden = layers.Dense(3)(inputs)
@@ -596,7 +596,7 @@ def sequential_in_sequential():
     return chain((4,), inside, layers.Dense(2))
 
 
-@architecture
+@architecture(rare=True)
 def sequential_without_input():
     return with_data(keras.Sequential([layers.Dense(3, "tanh"), layers.Dense(2)]), numbers(4))
 
@@ -771,7 +771,7 @@ class Recurrent(keras.Model):
         return self.head(self.both(self.embedding(inputs)))
 
 
-@architecture
+@architecture(rare=True)
 def subclassed_with_a_bidirectional_layer():
     return with_data(Recurrent(), tokens(TIME))
 
@@ -1032,7 +1032,7 @@ def dropouts():
     return chain((4, 4), layers.Dense(4), *noise, layers.SpatialDropout1D(0.1), layers.Dense(2))
 
 
-@architecture
+@architecture(rare=True)
 def frozen_layer():
     return chain((4,), layers.Dense(4, "tanh", trainable=False), layers.Dense(2))
 
@@ -1070,7 +1070,7 @@ def regularizers_and_constraints():
     return chain((4,), penalized, layers.Dense(2, bias_constraint="non_neg"))
 
 
-@architecture
+@architecture(rare=True)
 def regularized_lstm():
     return sequences(layers.LSTM(3, kernel_regularizer="l2", recurrent_constraint="max_norm", bias_regularizer="l2"))
 
@@ -1082,7 +1082,7 @@ def mixed_precision():
     return chain((TIME, 4), hidden, layers.LSTM(3, dtype=policy), head)
 
 
-@architecture
+@architecture(rare=True)
 def rescaled_images():
     images = np.random.default_rng(0).integers(0, 255, size=(N, 4, 4, 1)).astype("float32")
     inside = [layers.Rescaling(1 / 255), layers.Conv2D(2, 2), layers.Flatten(), layers.Dense(2)]
@@ -1104,7 +1104,7 @@ def categories():
 
 if TENSORFLOW:  # JAX does not compile what looks words up.
 
-    @architecture
+    @architecture(rare=True)
     def integer_lookup():
         lookup = layers.IntegerLookup(vocabulary=[2, 4, 6, 8])
         return texts(lookup, layers.Embedding(6, 3), layers.Flatten(), layers.Dense(1))
@@ -1143,7 +1143,7 @@ def mobilenet_v2():
     return application("MobileNetV2", 32, alpha=0.35)
 
 
-BIG = {"big": True, "tolerance": 1e-3}
+BIG = {"rare": True, "tolerance": 1e-3}
 
 
 @architecture(**BIG)

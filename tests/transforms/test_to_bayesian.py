@@ -45,7 +45,7 @@ class Converted(NamedTuple):
 @pytest.fixture(scope="module", params=CATALOGUE)
 def converted(request):
     architecture = CATALOGUE[request.param]
-    if not is_thorough() and (architecture.big or not (architecture.saves or TENSORFLOW)):
+    if not is_thorough() and (architecture.rare or not (architecture.saves or TENSORFLOW)):
         pytest.skip("only with --thorough")
     keras.utils.set_random_seed(20_151)
     model, inputs, targets = architecture.make()
