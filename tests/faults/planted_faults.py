@@ -561,6 +561,27 @@ KL_WEIGHTS = (
 
 ANY_MODEL = (
     Fault(
+        "a layer that is run at its means, though weights are drawn",
+        "layers/wrapper.py",
+        "drawn = [(variable, weights[name]) for name, variable in self._means.by_name.items()]",
+        "drawn = []",
+        in_file("recurrent", "test_a_call_is_keras_s_layer_at_one_draw_of_the_weights"),
+    ),
+    Fault(
+        "a penalty's prior without its factor of two",
+        "transforms/to_bayesian.py",
+        "math.sqrt(2 * strengths.pop() * num_examples)",
+        "math.sqrt(strengths.pop() * num_examples)",
+        in_file("to_bayesian", "test_an_l2_penalty_is_a_prior"),
+    ),
+    Fault(
+        "a frozen layer inside of one with weights of its own is trained",
+        "layers/wrapper.py",
+        "_keras.flatten_layers(self.layer)[number].trainable = False",
+        "_keras.flatten_layers(self.layer)[number]",
+        in_file("to_bayesian", "test_what_is_frozen_beside_weights_of_one_s_own_stays_frozen"),
+    ),
+    Fault(
         "halves of a batch with one draw instead of two opposite ones",
         "layers/wrapper.py",
         "for half, sign in zip(halves, (1, -1), strict=False)",

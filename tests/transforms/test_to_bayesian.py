@@ -193,19 +193,33 @@ def test_it_learns(converted):
 # What cannot be seen in the catalogue.
 
 
-@pytest.mark.xfail(strict=True, reason="its copy is a Functional model, without the methods of its class")
-def test_a_model_that_makes_its_own_graph_stays_of_its_class():
+def test_a_model_that_makes_its_own_graph_loses_its_class_and_says_so():
     model, _, _ = catalogue.subclassed_as_a_graph()
-    assert isinstance(bnn.to_bayesian(model), catalogue.Functional)
+    with pytest.warns(UserWarning, match="methods of its class.* are lost.* Received: Functional"):
+        converted = bnn.to_bayesian(model)
+    assert not isinstance(converted, catalogue.Functional)
 
 
-@pytest.mark.xfail(strict=True, reason="the copy that `Bayesian` runs is made of a config that does not say so")
-def test_what_is_frozen_beside_weights_of_one_s_own_stays_frozen():
-    model, _, _ = catalogue.frozen_inside_of_an_own_layer()
-    assert len(means(bnn.to_bayesian(model))) == len(weights_that_should_be_random(model)) == 2
+def test_what_is_frozen_beside_weights_of_one_s_own_stays_frozen(tmp_path):
+    model, inputs, _ = catalogue.frozen_inside_of_an_own_layer()
+    converted = bnn.to_bayesian(model, posterior=STILL)
+    assert len(means(converted)) == len(weights_that_should_be_random(model)) == 2
+    assert len(converted.trainable_variables) == len(model.trainable_variables) + 2  # a standard deviation each
+    converted.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert len(means(loaded)) == 2
+    assert len(loaded.trainable_variables) == len(converted.trainable_variables)
+    np.testing.assert_allclose(*(outputs_of(each, inputs)[0] for each in (loaded, converted)), atol=1e-5)
 
 
 # Which layers.
+
+
+def test_no_layer_chosen_and_a_prior_that_is_none_get_one_clear_error():
+    with pytest.raises(ValueError, match=r"choose one layer at least.* Received: layers=\[\]"):
+        bnn.to_bayesian(three_layers(), layers=[])
+    with pytest.raises(ValueError, match="Received: prior=3"):
+        bnn.to_bayesian(three_layers(), prior=lambda layer: 3)
 
 
 def three_layers():

@@ -387,3 +387,15 @@ def variational_layers(model: keras.layers.Layer) -> list[VariationalLayer]:
     [8, 2]
     """
     return [layer for layer in _keras.flatten_layers(model) if isinstance(layer, VariationalLayer)]
+
+
+def built_variational_layers(model: keras.layers.Layer) -> list[VariationalLayer]:
+    """Returns all Bayesian layers of a model; raises ValueError if some of them are not built."""
+    layers = variational_layers(model)
+    not_built = [layer.name for layer in layers if not layer.built]
+    if not_built:
+        raise ValueError(
+            "A layer has no weights before it is built; call the model once. "
+            f"Received: {', '.join(not_built)}, not built"
+        )
+    return layers

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, TypedDict
 import keras
 
 from tfp_bnn import estimators, posteriors, priors
-from tfp_bnn._checks import check_type
 from tfp_bnn._numerics.noise import Noise
 from tfp_bnn.estimators import Estimator, LinearMap, SignShapes
+from tfp_bnn.layers.arguments import check_none_replaced, of_bias, posterior_of, prior_of
 from tfp_bnn.layers.base import VariationalLayer, exact_or_estimated
 from tfp_bnn.layers.plain import arguments_of
 from tfp_bnn.posteriors import PosteriorVariables, WeightPosterior, WeightSample
@@ -79,13 +79,14 @@ class LinearVariationalLayer(VariationalLayer):
         of_keras = arguments_of(layer_class, kwargs)
         kwargs = {name: value for name, value in kwargs.items() if name not in of_keras}
         super().__init__(layer_class, {**arguments, **of_keras}, **kwargs)
-        self._check_replaced(of_keras)
+        check_none_replaced(
+            {name: value for name, value in of_keras.items() if name not in (*self.initializers.values(), *_OF_BIAS)}
+        )
         self.estimator = estimators.get(self._estimator_or_default(estimator))
-        self.prior = _prior("prior", prior)
-        self.posterior = _posterior("posterior", posteriors.MeanFieldNormal() if posterior is None else posterior)
-        self._check_bias(bias_prior, bias_posterior, of_keras)
-        self.bias_posterior = bias_posterior if bias_posterior is None else _posterior("bias_posterior", bias_posterior)
-        self.bias_prior = None if bias_posterior is None else _prior("bias_prior", bias_prior)
+        self.prior = prior_of("prior", prior)
+        self.posterior = posterior_of("posterior", posterior)
+        self._check_bias(bias_posterior, of_keras)
+        self.bias_prior, self.bias_posterior = of_bias(bias_prior, bias_posterior)
         for recipe in filter(None, (self.posterior, self.bias_posterior)):
             self.estimator.check(recipe)
         self.bias = None
@@ -100,25 +101,9 @@ class LinearVariationalLayer(VariationalLayer):
             )
         return self.fixed_estimator
 
-    def _check_replaced(self, of_keras: Mapping[str, Any]) -> None:
-        """Raises ValueError if arguments of the Keras layer are given whose place a prior has taken."""
-        for argument, value in of_keras.items():
-            if argument not in (*self.initializers.values(), *_OF_BIAS) and value is not None:
-                raise ValueError(
-                    "The weights are random: what they should be like, their prior says, for example "
-                    f"prior=tfp_bnn.priors.Normal(scale=0.1). Received: {argument}={value!r}"
-                )
-
-    def _check_bias(
-        self,
-        bias_prior: priors.Prior | None,
-        bias_posterior: posteriors.Posterior | None,
-        of_keras: Mapping[str, Any],
-    ) -> None:
+    def _check_bias(self, bias_posterior: posteriors.Posterior | None, of_keras: Mapping[str, Any]) -> None:
         if bias_posterior is not None and not self.use_bias:
             raise ValueError("`bias_posterior` needs a bias. Received: use_bias=False")
-        if bias_prior is not None and bias_posterior is None:
-            raise ValueError("`bias_prior` needs a `bias_posterior`. Received: bias_posterior=None")
         for argument in _OF_BIAS:
             if bias_posterior is not None and of_keras.get(argument) not in (None, "zeros"):
                 raise ValueError(
@@ -280,11 +265,3 @@ def check_features(input_shape: Sequence[int | None]) -> None:
             "A dense layer takes inputs of shape [batch, ..., features], with a known number of features, at least 1. "
             f"Received: input_shape={tuple(input_shape)}"
         )
-
-
-def _prior(name: str, prior: Any) -> priors.Prior:
-    return check_type(name, priors.Normal() if prior is None else prior, priors.Prior)
-
-
-def _posterior(name: str, posterior: Any) -> posteriors.Posterior:
-    return check_type(name, posterior, posteriors.Posterior)

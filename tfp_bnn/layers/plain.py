@@ -72,10 +72,11 @@ def arguments_of(layer_class: type[keras.layers.Layer], kwargs: Mapping[str, Any
     {'units': 3}
     """
     known = inspect.signature(layer_class.__init__).parameters
-    return {name: value for name, value in kwargs.items() if name in known and name not in _OF_EVERY_LAYER}
+    return {name: value for name, value in kwargs.items() if name in known and name not in OF_EVERY_LAYER}
 
 
-_OF_EVERY_LAYER = ("activity_regularizer", "trainable", "dtype", "autocast", "name")
+OF_EVERY_LAYER = ("activity_regularizer", "trainable", "dtype", "autocast", "name")
+"""Arguments of `keras.layers.Layer`."""
 
 
 def given(variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 import keras
 
 from tfp_bnn import _keras, estimators, posteriors, priors
-from tfp_bnn._checks import check_type
 from tfp_bnn._numerics.noise import Noise
 from tfp_bnn.estimators import Estimator
 from tfp_bnn.layers import build_shapes
+from tfp_bnn.layers.arguments import check_none_replaced, of_bias, posterior_of, prior_of
 from tfp_bnn.layers.base import VariationalLayer, exact_or_estimated, variational_layers
 from tfp_bnn.layers.halves import join, split
 from tfp_bnn.layers.plain import arguments_of
@@ -51,6 +51,7 @@ class BayesianOfAny(WrapperArguments, total=False):
     """What `Bayesian` takes beside the layer; all are keywords."""
 
     seed: int | None
+    frozen: Sequence[int]
 
 
 class CallArguments(NamedTuple):
@@ -94,21 +95,17 @@ class WrappingLayer(VariationalLayer):
         of_keras = arguments_of(layer_class, kwargs) if isinstance(layer_class, type) else {}
         of_keras.pop("seed", None)  # of both: of the Keras layer's dropout, and of the noise
         kwargs = {name: value for name, value in kwargs.items() if name not in of_keras}
-        _check_replaced(of_keras)
+        check_none_replaced(of_keras)
         super().__init__(layer_class, arguments, **kwargs)
         self.estimator = _estimator(estimator)
-        self.prior = check_type("prior", priors.Normal() if prior is None else prior, priors.Prior)
-        self.posterior = _posterior("posterior", posteriors.MeanFieldNormal() if posterior is None else posterior)
-        if bias_prior is not None and bias_posterior is None:
-            raise ValueError("`bias_prior` needs a `bias_posterior`. Received: bias_posterior=None")
-        self.bias_posterior = None if bias_posterior is None else _posterior("bias_posterior", bias_posterior)
-        self.bias_prior = None
-        if bias_posterior is not None:
-            self.bias_prior = check_type("bias_prior", bias_prior or priors.Normal(), priors.Prior)
+        self.prior = prior_of("prior", prior)
+        self.posterior = posterior_of("posterior", posterior)
+        self.bias_prior, self.bias_posterior = of_bias(bias_prior, bias_posterior)
         for recipe in filter(None, (self.posterior, self.bias_posterior)):
             self.estimator.check(recipe)
         self.layer = self.keras_layer() if isinstance(layer_class, type) else layer_class
         self.supports_masking = self.layer.supports_masking
+        self.frozen: Sequence[int] = ()
         self._called_with: dict[str, Any] | None = None
         if isinstance(self.estimator, estimators.Antithetic) and getattr(self.layer, "stateful", False):
             raise ValueError(
@@ -170,6 +167,9 @@ class WrappingLayer(VariationalLayer):
         """Makes the variables for one input of this shape."""
         if not self.layer.built:
             build_shapes.run(self.layer, (build_shapes.tensors(input_shape),), {})
+        for number in self.frozen:
+            _keras.flatten_layers(self.layer)[number].trainable = False
+        self.frozen = frozen_inside(self.layer)
         # A layer may say so when it is built.
         self.supports_masking = self.layer.supports_masking
         self._means = _Means(_random_variables(self.layer, with_biases=self.bias_posterior is not None))
@@ -302,23 +302,29 @@ def _random_variables(layer: keras.layers.Layer, with_biases: bool) -> dict[str,
 
 def _owners(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     """Yields a layer and those inside of it whose weights are to be random: not frozen ones, not normalizations."""
-    for owner in _keras.flatten_layers(layer):
-        if owner is layer or (owner.trainable and not isinstance(owner, NORMALIZATIONS)):
+    frozen = frozen_inside(layer)
+    for number, owner in enumerate(_keras.flatten_layers(layer)):
+        if owner is layer or (number not in frozen and not isinstance(owner, NORMALIZATIONS)):
             yield owner
+
+
+def frozen_inside(layer: keras.layers.Layer) -> list[int]:
+    """Returns which layers inside of a layer are frozen: their numbers among all in it.
+
+    Configs do not say so of layers that a class makes by itself. None if the layer itself is frozen, with all in it.
+
+    Example:
+
+    >>> inside = keras.layers.Dense(2, trainable=False)
+    >>> frozen_inside(keras.Sequential([keras.Input((3,)), keras.layers.Dense(3), inside])) != []
+    True
+    """
+    inside = enumerate(_keras.flatten_layers(layer)) if layer.trainable else ()
+    return [number for number, each in inside if not each.trainable]
 
 
 def _is_bias(variable: keras.Variable) -> bool:
     return variable.name == "bias" or variable.name.endswith("_bias")
-
-
-def _check_replaced(of_keras: Mapping[str, Any]) -> None:
-    """Raises ValueError if arguments of the Keras layer are given whose place a prior has taken."""
-    for argument, value in of_keras.items():
-        if value is not None:
-            raise ValueError(
-                "The weights are random: what they should be like, their prior says, for example "
-                f"prior=tfp_bnn.priors.Normal(scale=0.1). Received: {argument}={value!r}"
-            )
 
 
 def _estimator(estimator: str | Estimator | None) -> Estimator:
@@ -329,10 +335,6 @@ def _estimator(estimator: str | Estimator | None) -> Estimator:
             f"others need, is known of linear layers alone. Received: estimator={estimator!r}"
         )
     return made
-
-
-def _posterior(name: str, posterior: Any) -> posteriors.Posterior:
-    return check_type(name, posterior, posteriors.Posterior)
 
 
 @keras.saving.register_keras_serializable("tfp_bnn")
@@ -356,6 +358,7 @@ class Bayesian(WrappingLayer):
         bias_posterior: posterior of weights called "bias"; None trains them as plain weights.
         kl_weight: what the KL divergence is multiplied by in the loss; None leaves it to `callbacks.KLWeight`.
         seed: integer seed of the noise; None draws one.
+        frozen: numbers of layers inside to freeze, for files, which know of the others by the layer's own config.
         name: of the layer.
 
     Raises:
@@ -377,8 +380,11 @@ class Bayesian(WrappingLayer):
             raise ValueError(f"`layer` must be a Keras layer. Received: layer={layer!r}")
         kwargs.setdefault("dtype", layer.dtype_policy)
         kwargs.setdefault("name", f"bayesian_{layer.name}")
+        frozen = kwargs.pop("frozen", ())
         super().__init__(layer, {}, **kwargs)
+        self.frozen = list(frozen)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes, with prior and posterior objects as they are."""
-        return {**self._shared_config(), "layer": keras.saving.serialize_keras_object(self.layer)}
+        layer = keras.saving.serialize_keras_object(self.layer)
+        return {**self._shared_config(), "layer": layer, "frozen": list(self.frozen)}

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from tfp_bnn import _backend, _keras
-from tfp_bnn.layers.base import variational_layers
+from tfp_bnn.layers.base import built_variational_layers, variational_layers
 from tfp_bnn.likelihoods import Likelihood
 from tfp_bnn.objective import observations, outputs
 
@@ -47,13 +47,7 @@ def kl_divergence(model: keras.layers.Layer) -> Tensor:
 
     Source: Blundell et al. 2015, "Weight Uncertainty in Neural Networks", equation 1.
     """
-    layers = variational_layers(model)
-    not_built = [layer.name for layer in layers if not layer.built]
-    if not_built:
-        raise ValueError(
-            "A layer has no weights before it is built; call the model once. "
-            f"Received: {', '.join(not_built)}, not built"
-        )
+    layers = built_variational_layers(model)
     return _total(layer.kl_divergence() for layer in layers)
 
 

@@ -101,7 +101,7 @@ class _Copying:
         if not isinstance(layer, Layer):
             return _copied_operation(layer)
         if _keras.is_functional(layer):
-            return keras.models.clone_model(layer, clone_function=self.copy)
+            return _of_its_class(layer, keras.models.clone_model(layer, clone_function=self.copy))
         if _is_filled(layer):
             return self._copied_holder(layer)
         new = self._replace(layer)
@@ -203,6 +203,18 @@ def _copy_what_is_no_weight(layer: Layer, copy: Layer) -> None:
     if layer.weights and hasattr(copy, "finalize_state"):
         # What a preprocessing layer computes of its weights.
         copy.finalize_state()
+
+
+def _of_its_class(graph: keras.Model, clone: keras.Model) -> keras.Model:
+    """Returns the clone of a graph; warns if it is one of Keras's own class alone."""
+    if not isinstance(clone, type(graph)):
+        warnings.warn(
+            "A copy of a model whose constructor makes its own graph is a plain Functional model: methods of its "
+            "class, a `train_step` of its own too, are lost. A class that is made as Class(inputs, outputs) is kept. "
+            f"Received: {type(graph).__name__} {graph.name!r}",
+            stacklevel=2,
+        )
+    return clone
 
 
 def _is_filled(layer: Layer) -> bool:

@@ -12,7 +12,7 @@ from tfp_bnn import kl
 from tfp_bnn._backend import sync_state
 from tfp_bnn._numerics.constants import HALF_LOG_TWO_PI
 from tfp_bnn._numerics.noise import counted
-from tfp_bnn.layers.base import VariationalLayer, variational_layers
+from tfp_bnn.layers.base import VariationalLayer, built_variational_layers
 from tfp_bnn.layers.tfp_functions import DistributionPrior
 from tfp_bnn.posteriors import NormalWeights, WeightPosterior
 from tfp_bnn.priors import Normal, Prior, ScaleMixture
@@ -84,13 +84,7 @@ def random_tensors(model: keras.layers.Layer) -> list[RandomTensor]:
     """
     if isinstance(model, keras.Model):
         sync_state(model)
-    layers = variational_layers(model)
-    not_built = [layer.name for layer in layers if not layer.built]
-    if not_built:
-        raise ValueError(
-            "A layer has no weights before it is built; call the model once. "
-            f"Received: {', '.join(not_built)}, not built"
-        )
+    layers = built_variational_layers(model)
     tensors = [_read(layer, label, name) for layer, label in _labelled(layers) for name in layer.random_weights]
     if not tensors:
         raise ValueError(

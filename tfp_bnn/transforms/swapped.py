@@ -12,6 +12,7 @@ import keras
 
 from tfp_bnn import _keras
 from tfp_bnn.layers import build_shapes
+from tfp_bnn.layers.plain import OF_EVERY_LAYER
 
 Layer = keras.layers.Layer
 Path = tuple[Any, ...]
@@ -91,10 +92,7 @@ def original_config(owner: Any) -> dict[str, Any]:
     if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
         return config
     taken = {parameter.name for parameter in parameters}
-    return {name: value for name, value in config.items() if name in taken or name not in _OF_EVERY_LAYER}
-
-
-_OF_EVERY_LAYER = ("activity_regularizer", "dtype", "name", "trainable")
+    return {name: value for name, value in config.items() if name in taken or name not in OF_EVERY_LAYER}
 
 
 def _between(original: type) -> type:

@@ -12,7 +12,8 @@ import keras
 from tfp_bnn import estimators, layers, posteriors, priors
 from tfp_bnn._checks import check_count, check_type
 from tfp_bnn._prior_sharing import kept_shared
-from tfp_bnn.layers.wrapper import NORMALIZATIONS
+from tfp_bnn.layers.plain import OF_EVERY_LAYER
+from tfp_bnn.layers.wrapper import NORMALIZATIONS, frozen_inside
 from tfp_bnn.transforms.copied import copy_model, replaceable_layers
 
 Layer = keras.layers.Layer
@@ -82,7 +83,7 @@ def to_bayesian(
     chosen = _chosen(model, layers)
     if prior != "from_regularizer":
         _warn_of_regularizers(chosen)
-    priors_of_layers = {id(layer): prior_of(layer) for layer in chosen}
+    priors_of_layers = {id(layer): _checked(prior_of(layer)) for layer in chosen}
 
     def replace(layer: Layer) -> Layer | None:
         if id(layer) not in priors_of_layers:
@@ -113,7 +114,8 @@ def bayesian(
     else:
         of_bayes["estimator"] = estimator
     if own_class is None:
-        return layers.Bayesian(type(layer).from_config(layer.get_config()), name=layer.name, **of_bayes)
+        copy = type(layer).from_config(layer.get_config())
+        return layers.Bayesian(copy, name=layer.name, frozen=frozen_inside(layer), **of_bayes)
     return own_class.from_config({**_arguments(layer, own_class), **of_bayes})
 
 
@@ -124,17 +126,9 @@ def _own_classes() -> dict[type, type]:
     return {getattr(keras.layers, name): own_class for name, own_class in named.items()}
 
 
-_OF_EVERY_LAYER = ("name", "trainable", "dtype", "activity_regularizer")
-
-
 def _arguments(layer: Layer, own_class: type) -> dict[str, Any]:
     """Returns what of a Keras layer's config its Bayesian one takes; what a prior replaces, it does not."""
-    taken = set(inspect.signature(own_class.__init__).parameters) | {
-        "name",
-        "trainable",
-        "dtype",
-        "activity_regularizer",
-    }
+    taken = {*inspect.signature(own_class.__init__).parameters, *OF_EVERY_LAYER}
     if issubclass(own_class, layers.LinearVariationalLayer):
         taken |= {*own_class.initializers.values(), "bias_initializer", "bias_regularizer", "bias_constraint"}
     arguments = {name: value for name, value in layer.get_config().items() if name in taken}
@@ -174,6 +168,8 @@ def _chosen(model: keras.Model, choice: Choice | Sequence[Choice] | None) -> lis
         return possible
     choices = choice if isinstance(choice, list | tuple | set) else [choice]
     chosen = {id(layer): layer for each in choices for layer in _matches(each, found, possible)}
+    if not chosen:
+        raise ValueError(f"`layers` must choose one layer at least; None chooses all. Received: layers={choice!r}")
     return list(chosen.values())
 
 
@@ -238,6 +234,10 @@ def _prior_of(
     if not callable(prior):
         check_type("prior", prior, priors.Prior)
     return prior
+
+
+def _checked(prior: Any) -> priors.Prior | None:
+    return None if prior is None else check_type("prior", prior, priors.Prior)
 
 
 def _prior_at_weights(layer: Layer, posterior: posteriors.Posterior) -> priors.Prior:
