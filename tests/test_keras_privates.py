@@ -1,5 +1,7 @@
 """Canaries of the private names of Keras: each fails here first, and says what to do, if a name goes."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -329,3 +331,49 @@ def test_layers_are_found_where_users_put_them():
     model = keras.Model()
     model.head, model.others = keras.layers.Dense(2), [keras.layers.Dense(3)]
     assert [path for path, _ in swapped.paths_of_layers(model)] == [("head",), ("others", 0)]
+
+
+def test_a_compiled_model_knows_the_weights_of_its_losses():
+    """Else: `evaluate` of several outputs adds their nll up unweighted; keep what `compile` was given."""
+    entry = keras.Input((2,))
+    model = keras.Model(entry, [keras.layers.Dense(1)(entry), keras.layers.Dense(1)(entry)])
+    assert _keras.loss_weights(model) is None
+    model.compile("sgd", ["mse", "mse"], loss_weights=[1.0, 0.5])
+    assert _keras.loss_weights(model) == [1.0, 0.5]
+
+
+def test_the_values_of_a_model_in_training_are_those_of_its_last_step():
+    """Else: on JAX a thread beside training gets an error; find where Keras's trainer keeps its state."""
+    model = make_model()
+    assert _keras.values_in_training(model) == {}
+    found = []
+
+    def look(batch, logs):
+        held = {key: np.asarray(value) for key, value in _keras.values_in_training(model).items()}
+        if hasattr(model, "jax_state_sync"):
+            model.jax_state_sync()
+        found.append((held, {id(variable): np.asarray(variable.value) for variable in model.trainable_variables}))
+
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=look)
+    model.fit(*ARRAYS, batch_size=10, verbose=0, callbacks=[callback])
+    (held, after), *_ = found
+    if TENSORFLOW:
+        assert held == {}
+    else:
+        assert all((held[key] == value).all() for key, value in after.items())
+    assert _keras.values_in_training(model) == {}
+
+
+def test_a_call_of_fit_in_another_thread_is_seen():
+    """Else: a thread that predicts before the first step of another's `fit` on JAX gets an error, and does not wait."""
+    model, seen = make_model(), []
+
+    def look(batch, logs):
+        thread = threading.Thread(target=lambda: seen.append(_keras.is_in_fit_elsewhere(model)))
+        thread.start()
+        thread.join()
+        seen.append(_keras.is_in_fit_elsewhere(model))
+
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=look)
+    model.fit(*ARRAYS, batch_size=10, verbose=0, callbacks=[callback])
+    assert seen == [True, False]

@@ -1,14 +1,19 @@
-"""The calls that are under way in this thread. What Keras tells nobody, the frames of its own calls know."""
+"""The calls that are under way. What Keras tells nobody, the frames of its own calls know."""
 
 import inspect
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
 from typing import Any
 
 
 def frames() -> Iterator[FrameType]:
-    """Yields the frames of the calls under way, the innermost first."""
-    frame = inspect.currentframe()
+    """Yields the frames of the calls under way in this thread, the innermost first."""
+    return _outwards(inspect.currentframe())
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
@@ -26,6 +31,14 @@ def code_of(function: Callable[..., Any]) -> CodeType:
 
 
 def calls_of(*functions: Callable[..., Any]) -> Iterator[FrameType]:
-    """Yields the frames of those calls under way that are of these functions, the innermost first."""
+    """Yields the frames of those calls under way in this thread that are of these functions, the innermost first."""
     codes = set(map(code_of, functions))
     return (frame for frame in frames() if frame.f_code in codes)
+
+
+def calls_elsewhere_of(*functions: Callable[..., Any]) -> Iterator[FrameType]:
+    """Yields the frames of those calls under way in other threads that are of these functions."""
+    codes = set(map(code_of, functions))
+    for thread, innermost in sys._current_frames().items():
+        if thread != threading.get_ident():
+            yield from (frame for frame in _outwards(innermost) if frame.f_code in codes)

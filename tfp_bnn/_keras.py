@@ -18,7 +18,7 @@ from keras.src.trainers.compile_utils import MetricsList
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
-from tfp_bnn._call_stack import calls_of
+from tfp_bnn._call_stack import calls_elsewhere_of, calls_of
 
 __all__ = [
     "InnerScope",
@@ -38,10 +38,12 @@ __all__ = [
     "inputs_of",
     "is_in_evaluation",
     "is_in_fit",
+    "is_in_fit_elsewhere",
     "is_functional",
     "iterator_of_fit",
     "last_compile",
     "logits_behind",
+    "loss_weights",
     "losses_replaced",
     "mask_of",
     "operation_behind",
@@ -51,6 +53,7 @@ __all__ = [
     "seed_states",
     "share_of_replica",
     "sublayers",
+    "values_in_training",
 ]
 
 Tensor = Any
@@ -146,6 +149,27 @@ def iterator_of_fit(model: keras.Model) -> Any | None:
 def is_in_fit() -> bool:
     """Returns whether a call of Keras's `fit` is under way in this thread; what compiles for it counts."""
     return any(True for _ in calls_of(keras.Model.fit))
+
+
+def is_in_fit_elsewhere(model: keras.Model) -> bool:
+    """Returns whether another thread is in a call of a model's `fit`."""
+    return any(frame.f_locals.get("self") is model for frame in calls_elsewhere_of(keras.Model.fit))
+
+
+def values_in_training(model: keras.Model) -> dict[int, Tensor]:
+    """Returns the values that a model's variables, by their `id`, have outside of it: its JAX trainer holds them.
+
+    Nothing where the model itself has them. All are of one step. The next step may delete them at any moment.
+    """
+    state = getattr(model, "_jax_state", None)
+    if not state or model._jax_state_synced:
+        return {}
+    kinds = ("trainable_variables", "non_trainable_variables", "metrics_variables")
+    return {
+        id(variable): value
+        for kind in kinds
+        for variable, value in zip(getattr(model, kind), state.get(kind) or (), strict=False)
+    }
 
 
 def is_in_evaluation() -> bool:
@@ -261,6 +285,12 @@ def last_compile(model: keras.Model) -> Any:
     `compile` replaces no public object: optimizer and loss may be the ones of the compile before.
     """
     return getattr(model, "_compile_config", None)
+
+
+def loss_weights(model: keras.Model) -> Any:
+    """Returns the `loss_weights` that a model was last compiled with, a dict, a list or None."""
+    compiled = last_compile(model)
+    return None if compiled is None else compiled.config.get("loss_weights")
 
 
 def backend_variable(variable: keras.Variable) -> Any:

@@ -189,7 +189,7 @@ def test_a_prediction_of_probabilities_is_that_of_their_logits(case):
     found, expected = (bnn.calibrate_temperature(p, y) for p in (of_probabilities, of_logits))
     assert found == pytest.approx(expected, rel=1e-3)
     chunks = [
-        bnn.prediction.summary.average_over_draws([p.outputs], p.likelihood, y) for p in (of_logits, of_probabilities)
+        bnn.prediction.averages.average_over_draws([p.outputs], p.likelihood, y) for p in (of_logits, of_probabilities)
     ]
     for name, expected in chunks[0].items():
         np.testing.assert_allclose(chunks[1][name], expected, rtol=1e-4, atol=1e-6)

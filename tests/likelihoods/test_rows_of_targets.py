@@ -90,7 +90,7 @@ def test_targets_stand_beside_the_inputs_and_not_beside_the_draws(name, draws, i
     y = y[0]
     each = np.stack([numpy(likelihood.log_prob(draw, y[:, None])) for draw in outputs])
     expected = special.logsumexp(each, axis=0) - math.log(draws)
-    averages = bnn.prediction.summary.average_over_draws([outputs], likelihood, y)
+    averages = bnn.prediction.averages.average_over_draws([outputs], likelihood, y)
     np.testing.assert_allclose(averages["log_prob"], expected, rtol=1e-5, atol=1e-6)
     for targets in (y, y[:, None]):
         np.testing.assert_allclose(numpy(likelihood.log_prob(outputs, targets)), each, rtol=1e-5, atol=1e-6)

@@ -19,7 +19,7 @@ N = 5
 Y = np.arange(float(N))
 OUTPUTS = np.random.default_rng(0).normal(size=(7, N, 1)).astype("float32")
 PREDICTIVE = bnn.Predictive(OUTPUTS, likelihoods.Normal(1.0))
-AVERAGES = bnn.prediction.summary.average_over_draws([OUTPUTS], likelihoods.Normal(1.0))
+AVERAGES = bnn.prediction.averages.average_over_draws([OUTPUTS], likelihoods.Normal(1.0))
 SUMMARY = bnn.prediction.summary.PredictiveSummary(AVERAGES, 7, likelihoods.Normal(1.0))
 COLUMNS = {
     "mean": PREDICTIVE.mean,

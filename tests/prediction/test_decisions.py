@@ -130,7 +130,7 @@ def test_several_yes_or_no_targets_are_no_classes():
 def test_a_summary_has_the_table_and_the_decisions_of_the_draws(likelihood):
     num_outputs = 3 if likelihood is CATEGORICAL else 1
     outputs = np.random.default_rng(3).normal(size=(9, 40, num_outputs)).astype("float32")
-    averages = bnn.prediction.summary.average_over_draws([outputs[:4], outputs[4:]], likelihood)
+    averages = bnn.prediction.averages.average_over_draws([outputs[:4], outputs[4:]], likelihood)
     summary, predictive = (
         bnn.prediction.summary.PredictiveSummary(averages, 9, likelihood),
         bnn.Predictive(outputs, likelihood),

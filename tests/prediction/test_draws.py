@@ -1,7 +1,5 @@
 """The compiled draws of a model: they end when the model is another one, and not before."""
 
-import threading
-
 import keras
 import numpy as np
 import pytest
@@ -156,38 +154,6 @@ def test_what_a_layer_notes_in_its_call_is_no_change(compilations):
         bnn.predict(model, X[:size], 2, likelihood=NORMAL, verbose=False)
         model(X)
     assert len(compilations) == 1
-
-
-@pytest.mark.skipif(TENSORFLOW, reason="only Keras's JAX trainer takes the values out of a model")
-def test_another_thread_is_told_that_the_model_is_in_training():
-    model = sequential(dense())
-    model.compile("sgd", NORMAL)
-    predict(model)
-    found = []
-
-    def predict_elsewhere():
-        try:
-            predict(model)
-        except RuntimeError as error:
-            found.append(str(error))
-
-    def run_a_thread(batch, logs):
-        thread = threading.Thread(target=predict_elsewhere)
-        thread.start()
-        thread.join()
-
-    callback = keras.callbacks.LambdaCallback(on_train_batch_end=run_a_thread)
-    model.fit(X, np.ones(3), verbose=0, callbacks=[bnn.callbacks.KLWeight(3), callback])
-    assert len(found) == 1
-    assert "EverySteps" in found[0]
-    assert "Received: model" in found[0]
-    predict(model)
-
-
-def test_outputs_with_positions_are_refused_before_they_are_computed():
-    model = keras.Sequential([keras.Input((4, 2)), layers.DenseFlipout(3)])
-    with pytest.raises(ValueError, match=r"must be \[n, outputs\].*\[draws, n, outputs\].*Received"):
-        bnn.predict(model, np.zeros((5, 4, 2)), 2, likelihood=NORMAL, verbose=False)
 
 
 def test_likelihoods_see_the_outputs_of_a_draw_and_of_all():

@@ -6,7 +6,7 @@ import pytest
 
 import tfp_bnn as bnn
 from tests.support.on_backends import TENSORFLOW
-from tfp_bnn.prediction.summary import average_over_draws
+from tfp_bnn.prediction.averages import average_over_draws
 
 STATISTICS = ("mean", "epistemic_stddev", "aleatoric_stddev", "expected_entropy", "entropy", "mutual_information")
 LIKELIHOODS = {

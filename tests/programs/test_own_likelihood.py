@@ -268,7 +268,7 @@ def test_a_distribution_that_is_defined_is_that_of_the_mixture():
 
 
 def summary_of(outputs, likelihood):
-    averages = bnn.prediction.summary.average_over_draws(np.split(outputs, len(outputs)), likelihood)
+    averages = bnn.prediction.averages.average_over_draws(np.split(outputs, len(outputs)), likelihood)
     return bnn.PredictiveSummary(averages, len(outputs), likelihood)
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.on_backends import TENSORFLOW
 from tfp_bnn import Predictive, callbacks, layers, likelihoods, models, posteriors, predict, priors, prune
-from tfp_bnn.prediction.summary import PredictiveSummary, average_over_draws
+from tfp_bnn.prediction.averages import average_over_draws
+from tfp_bnn.prediction.summary import PredictiveSummary
 from tfp_bnn.transforms.diagnose import diagnose
 from tfp_bnn.transforms.findings import CHECKS
 

@@ -1,6 +1,7 @@
 """Keras's JAX backend."""
 
 import functools
+import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import jax
 import keras
 
+from tfp_bnn import _keras
 from tfp_bnn._extras import needed
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "as_seed",
     "compile_draw",
     "compile_draws",
+    "compiles_for_each_shape",
     "double_normals",
     "log_gamma",
     "num_replicas",
@@ -115,50 +118,64 @@ def with_slope(
 # Predictions.
 
 _IN_TRAINING = (
-    "Keras's JAX trainer has taken the values out of this model for as long as it trains, so it cannot predict now. "
-    "Predict in a callback, such as tfp_bnn.callbacks.EverySteps(400, lambda step: ...); a callback of your own calls "
-    "model.jax_state_sync() first. From another thread, predict with a copy that was saved and loaded. "
+    "The model is in training, and Keras has taken its values out of it: no step has ended yet, or the training is "
+    "that of a larger model. In a callback of your own, first call model.jax_state_sync() of the one that is trained. "
 )
+_TRIES = 1000
+
+
+def compiles_for_each_shape(model: keras.Model) -> bool:
+    """Returns whether `compile_draws` compiles anew for each number of inputs: it does."""
+    return True
 
 
 def compile_draws(
-    model: keras.Model, variables: list[Any], outputs_of_draw: Callable[[Any, Tensor], Tensor]
-) -> Callable[[Any, Any], Tensor]:
+    model: keras.Model, variables: list[Any], outputs_of_draw: Callable[[Any, Tensor], list[Tensor]]
+) -> Callable[[Any, Any], list[Tensor]]:
     """Returns the compiled function of inputs and of seeds, [draws, 2], that gives the outputs of all draws.
 
     Args:
         model: the model.
         variables: those that it reads.
-        outputs_of_draw: from inputs and one seed to outputs.
+        outputs_of_draw: from inputs and one seed to tensors.
     """
 
     @jax.jit
-    def draw_outputs(values: list[Tensor], inputs: Any, seeds: Tensor) -> Tensor:
-        def one_draw(seed: Tensor) -> Tensor:
+    def draw_outputs(values: list[Tensor], inputs: Any, seeds: Tensor) -> list[Tensor]:
+        def one_draw(seed: Tensor) -> list[Tensor]:
             with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
                 return outputs_of_draw(inputs, seed)
 
         return jax.lax.map(one_draw, seeds)
 
-    def on_values(inputs: Any, seeds: Any) -> Tensor:
-        values = _values_of(variables, model)
-        try:
-            return draw_outputs(values, inputs, seeds)
-        except RuntimeError as error:
-            # A training step in another thread may take them between the two lines above.
-            if any(value.is_deleted() for value in values):
-                raise RuntimeError(f"{_IN_TRAINING}Received: model {model.name!r}, in training") from error
-            raise
+    def on_values(inputs: Any, seeds: Any) -> list[Tensor]:
+        for _ in range(_TRIES):
+            values = _values_of(variables, model)
+            try:
+                return draw_outputs(values, inputs, seeds)
+            except (RuntimeError, ValueError) as error:
+                # A step of a training in another thread may take them between the two lines above.
+                if not any(value.is_deleted() for value in values):
+                    raise
+                failed = error
+        raise RuntimeError(f"{_IN_TRAINING}Received: model {model.name!r}, in training") from failed
 
     return on_values
 
 
 def _values_of(variables: list[Any], model: keras.Model) -> list[Tensor]:
-    try:
-        return [variable.value for variable in variables]
-    except TypeError as error:
-        # A variable without a value asks its initializer for one, and has none.
-        raise RuntimeError(f"{_IN_TRAINING}Received: model {model.name!r}, in training") from error
+    """Returns the values of variables, of a model in training those that its last step left."""
+    while True:
+        in_training = _keras.values_in_training(model)
+        try:
+            # Not by `get`, which would ask for values that are not there.
+            return [in_training[id(v)] if id(v) in in_training else v.value for v in variables]  # noqa: SIM401
+        except TypeError as error:
+            # A variable without a value asks its initializer for one, and has none.
+            if not in_training and _keras.is_in_fit_elsewhere(model):
+                time.sleep(0.01)  # Its first step has not ended.
+            elif not in_training:
+                raise RuntimeError(f"{_IN_TRAINING}Received: model {model.name!r}, in training") from error
 
 
 # TensorFlow Probability.

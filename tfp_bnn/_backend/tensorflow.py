@@ -17,6 +17,7 @@ __all__ = [
     "as_seed",
     "compile_draw",
     "compile_draws",
+    "compiles_for_each_shape",
     "double_normals",
     "log_gamma",
     "num_replicas",
@@ -152,45 +153,55 @@ def with_slope(
 # Predictions.
 
 
-class _DoublePrecision(Exception):
-    """Raised while outputs that turn out to be float64 are compiled as float32."""
+class _OtherDtypes(Exception):
+    """Raised while outputs are compiled whose number or dtypes turn out to be others than was thought."""
+
+
+def compiles_for_each_shape(model: keras.Model) -> bool:
+    """Returns whether `compile_draws` compiles anew for each number of inputs: XLA does, TensorFlow itself twice."""
+    return bool(model.jit_compile)
 
 
 def compile_draws(
-    model: keras.Model, variables: list[Any], outputs_of_draw: Callable[[Any, Tensor], Tensor]
-) -> Callable[[Any, Any], Tensor]:
+    model: keras.Model, variables: list[Any], outputs_of_draw: Callable[[Any, Tensor], list[Tensor]]
+) -> Callable[[Any, Any], list[Tensor]]:
     """Returns the compiled function of inputs and of seeds, [draws, 2], that gives the outputs of all draws.
 
     Args:
         model: the model.
         variables: those that it reads.
-        outputs_of_draw: from inputs and one seed to outputs.
+        outputs_of_draw: from inputs and one seed to tensors.
     """
 
-    def draw_all(inputs: Any, seeds: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        def draw(seed: tf.Tensor) -> tf.Tensor:
+    def draw_all(inputs: Any, seeds: tf.Tensor, dtypes: list[tf.DType]) -> list[tf.Tensor]:
+        def draw(seed: tf.Tensor) -> list[tf.Tensor]:
             # Of what a layer updates, such as the state of a stateful one, nothing must reach the next draw.
             with keras.StatelessScope(state_mapping=[(variable, variable.value) for variable in variables]):
                 outputs = outputs_of_draw(inputs, seed)
-            if outputs.dtype == tf.float64 != dtype:
-                raise _DoublePrecision
-            return tf.cast(outputs, dtype)
+            found = [_dtype_kept(output) for output in outputs]
+            if found != dtypes:
+                raise _OtherDtypes(found)
+            return [tf.cast(output, dtype) for output, dtype in zip(outputs, dtypes, strict=True)]
 
-        return tf.map_fn(draw, seeds, parallel_iterations=1, fn_output_signature=dtype)
+        return tf.map_fn(draw, seeds, parallel_iterations=1, fn_output_signature=dtypes)
 
     @tf.function(jit_compile=model.jit_compile, reduce_retracing=True)
     @tf.autograph.experimental.do_not_convert
-    def draw_outputs(inputs: Any, seeds: tf.Tensor) -> tf.Tensor:
-        # A loop must know its dtype before its body is there to ask.
+    def draw_outputs(inputs: Any, seeds: tf.Tensor) -> list[tf.Tensor]:
+        # A loop must know its dtypes before its body is there to ask.
         try:
-            return draw_all(inputs, seeds, tf.float32)
-        except _DoublePrecision:
-            return draw_all(inputs, seeds, tf.float64)
+            return draw_all(inputs, seeds, [tf.float32])
+        except _OtherDtypes as error:
+            return draw_all(inputs, seeds, error.args[0])
 
-    def on_tensors(inputs: Any, seeds: Any) -> tf.Tensor:
+    def on_tensors(inputs: Any, seeds: Any) -> list[tf.Tensor]:
         return draw_outputs(keras.tree.map_structure(tf.convert_to_tensor, inputs), tf.convert_to_tensor(seeds))
 
     return on_tensors
+
+
+def _dtype_kept(output: tf.Tensor) -> tf.DType:
+    return output.dtype if output.dtype in (tf.bool, tf.float64) else tf.float32
 
 
 # TensorFlow Probability.

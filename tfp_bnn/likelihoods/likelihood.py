@@ -237,9 +237,9 @@ class Likelihood(keras.losses.Loss, abc.ABC):
         raise self._not_defined("distribution")
 
     def predictive_distribution(self, draws: Tensor) -> Any:
-        """Returns the mean over weight draws, [draws, n, outputs], of p(y | outputs) as a TFP distribution."""
-        draws = keras.ops.swapaxes(draws, 0, 1)
-        logits = keras.ops.zeros(draws.shape[:2], draws.dtype)
+        """Returns the mean over weight draws, [draws, ..., n, outputs], of p(y | outputs) as a TFP distribution."""
+        draws = keras.ops.moveaxis(draws, 0, -2)
+        logits = keras.ops.zeros(draws.shape[:-1], draws.dtype)
         tfd = tfp.distributions(draws)
         return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), self.distribution(draws))
 

@@ -7,14 +7,19 @@ _ROUNDING = 1e-3
 
 
 def check_probabilities(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns probabilities [n, classes], float64, and labels [n], int64; raises ValueError if they are not such."""
+    """Returns probabilities [n, classes], float64, and labels [n], int64; raises ValueError if they are not such.
+
+    Positions, such as time steps or pixels, count like examples: [n, positions, classes] and [n, positions] are taken
+    too.
+    """
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
-    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not labels.size:
+    if probabilities.ndim < 2 or labels.shape != probabilities.shape[:-1] or not labels.size:
         raise ValueError(
-            "Expected probabilities of shape [n, classes] and labels of shape [n], n at least 1. "
+            "Expected probabilities of shape [n, classes] and labels of shape [n], n at least 1, or with positions "
+            "before the last axis of both. "
             f"Received: {probabilities.shape} and {labels.shape}"
         )
-    classes = probabilities.shape[1]
+    classes = probabilities.shape[-1]
     if classes < 2:
         raise ValueError(
             "Expected the probabilities of two classes at least; of one yes-or-no target take "
@@ -26,7 +31,7 @@ def check_probabilities(probabilities: np.ndarray, labels: np.ndarray) -> tuple[
     wrong = labels[~((labels >= 0) & (labels < classes) & (labels == np.floor(labels)))]
     if wrong.size:
         raise ValueError(f"Labels must be integers from 0 to {classes - 1}. Received: {wrong[0]}")
-    return probabilities.astype("float64"), labels.astype("int64")
+    return probabilities.reshape(-1, classes).astype("float64"), labels.ravel().astype("int64")
 
 
 def check_level(level: float) -> None:

@@ -79,9 +79,9 @@ def crps(draws: np.ndarray, y: np.ndarray) -> float:
     Source: Gneiting & Raftery 2007, "Strictly Proper Scoring Rules, Prediction, and Estimation", equations 20 and 21.
     """
     draws, y = np.asarray(draws), np.asarray(y)
-    if y.ndim not in (1, 2) or draws.shape[1:] != y.shape or not draws.size:
+    if not y.ndim or draws.shape[1:] != y.shape or not draws.size:
         raise ValueError(
-            "Expected draws of shape [draws, n] or [draws, n, d] and y of shape [n] or [n, d]. "
+            "Expected draws of shape [draws, n] or [draws, n, d] and y of shape [n] or [n, d], or with positions too. "
             f"Received: {draws.shape} and {y.shape}"
         )
     for name, values in (("draws", draws), ("y", y)):
@@ -98,9 +98,9 @@ def crps(draws: np.ndarray, y: np.ndarray) -> float:
 
 def _check_intervals(y: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     y, lower, upper = (np.asarray(values, "float64") for values in (y, lower, upper))
-    if y.ndim not in (1, 2) or not y.shape == lower.shape == upper.shape or not y.size:
+    if not y.ndim or not y.shape == lower.shape == upper.shape or not y.size:
         raise ValueError(
-            "Expected y, lower and upper of one shape, [n] or [n, d], n at least 1. "
+            "Expected y, lower and upper of one shape, [n] or [n, d], or with positions too, n at least 1. "
             f"Received: {y.shape}, {lower.shape} and {upper.shape}"
         )
     if np.isnan(y).any():

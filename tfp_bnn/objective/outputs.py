@@ -1,6 +1,6 @@
 """The outputs of a model and the losses that it was compiled with, which may be one, a list or a dict."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -49,6 +49,19 @@ def outputs_with_losses(model: keras.Model, y_pred: Any, y: Any = None, sample_w
     if isinstance(loss, dict) and not isinstance(y_pred, dict):
         y_pred = dict(zip(model.output_names, keras.tree.flatten(y_pred), strict=False))
     return _outputs(y_pred, loss, y, sample_weight)
+
+
+def losses_of_outputs(outputs: Any, names: Sequence[str], losses: Any) -> Iterator[tuple[Any, Any]]:
+    """Yields each output that has a loss, with that loss.
+
+    Args:
+        outputs: in their structure.
+        names: of the outputs, in order.
+        losses: one for all, or a dict or list of them, as `compile` takes them.
+    """
+    if isinstance(losses, dict) and not isinstance(outputs, dict):
+        outputs = dict(zip(names, keras.tree.flatten(outputs), strict=False))
+    return ((output.value, output.loss) for output in _outputs(outputs, losses, None, None))
 
 
 def _outputs(y_pred: Any, loss: Any, y: Any, sample_weight: Any) -> Iterator[Output]:

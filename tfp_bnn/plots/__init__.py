@@ -9,6 +9,7 @@ from tfp_bnn.plots.classification import predictions, uncertainty
 from tfp_bnn.plots.curve_fitting import quartiles, regression
 from tfp_bnn.plots.detection import entropy_histograms, roc
 from tfp_bnn.plots.rotated_image import rotation
+from tfp_bnn.plots.segmentation import segmentation
 from tfp_bnn.plots.selective import accuracy_rejection
 from tfp_bnn.plots.targets import observed
 from tfp_bnn.plots.training import training_curves
@@ -26,6 +27,7 @@ __all__ = [
     "reliability",
     "roc",
     "rotation",
+    "segmentation",
     "signal_to_noise",
     "single_weight",
     "training_curves",

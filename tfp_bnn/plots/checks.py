@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from tfp_bnn.plots.style import column
-from tfp_bnn.prediction.predictive import Predictive, check_classes_of
+from tfp_bnn.prediction.predictive import Predictive, check_classes_of, check_no_positions
 
 
 def some_classes_of(name: str, predictive: Any) -> Predictive:
     """Returns it; raises ValueError if it does not predict the classes of any input."""
     check_classes_of(name, predictive)
+    check_no_positions(name, predictive)
     if not len(predictive):
         raise ValueError(f"`{name}` must be of at least one input. Received: {predictive!r}")
     return predictive
@@ -27,7 +28,9 @@ def all_classes_of(name: str, named: Mapping[str, Predictive]) -> dict[str, Pred
 def check_one_target(name: str, predictive: Any) -> None:
     """Raises ValueError if it does not predict one real number an input."""
     is_of_numbers = isinstance(predictive, Predictive) and predictive.likelihood.target_kind != "classes"
-    if not is_of_numbers or predictive.mean().shape[1] != 1:
+    if is_of_numbers:
+        check_no_positions(name, predictive)
+    if not is_of_numbers or predictive.mean().shape[-1] != 1:
         raise ValueError(f"`{name}` must be a Predictive of one real target. Received: {predictive!r}")
 
 

@@ -18,6 +18,27 @@ class BasePredictive(abc.ABC):
     """The predictive distribution of n inputs: what `Predictive` and `PredictiveSummary` have in common."""
 
     likelihood: Likelihood
+    mask: np.ndarray | None
+    """Which positions there are, bool [n, positions]; None if all, or if there are no positions."""
+
+    @property
+    @abc.abstractmethod
+    def shape_of_targets(self) -> tuple[int, ...]:
+        """The shape [n] or [n, positions] of what is predicted."""
+
+    def rows_of(self, values: np.ndarray) -> np.ndarray:
+        """Returns numbers or targets of the positions that are there, [m], of [n, positions]; more axes stay behind.
+
+        Raises:
+            ValueError: if their shape does not begin with that of the positions.
+        """
+        values, shape = np.asarray(values), self.shape_of_targets
+        if values.shape[: len(shape)] != shape:
+            raise ValueError(
+                f"Expected values of shape {shape}, or with more axes behind. Received: shape {values.shape}"
+            )
+        rows = values.reshape(-1, *values.shape[len(shape) :])
+        return rows if self.mask is None else rows[self.mask.ravel()]
 
     @abc.abstractmethod
     def mean(self) -> np.ndarray:
@@ -87,12 +108,13 @@ class BasePredictive(abc.ABC):
     ) -> np.ndarray:
         """Returns the likeliest class of each input, or `abstain` where the network is not sure, integers [n].
 
-        What "sure" means is given by exactly one of `cutoff`, `coverage` and `entropy`.
+        What "sure" means is given by exactly one of `cutoff`, `coverage` and `entropy`. Of positions each is decided,
+        [n, positions]; where a mask says that there is none, it is `abstain`.
 
         Args:
             cutoff: least probability of the likeliest class. See `tfp_bnn.calibrate_cutoff`.
-            coverage: share of these inputs that are classified, the surest ones. An input whose probabilities are not
-                numbers is never sure; it counts among the inputs.
+            coverage: share of these inputs, or positions, that are classified, the surest ones. One whose
+                probabilities are not numbers is never sure; it counts all the same.
             entropy: greatest predictive entropy in nats.
             abstain: what stands for "I do not know"; none of the classes.
 
@@ -107,8 +129,13 @@ class BasePredictive(abc.ABC):
         >>> Predictive(outputs, likelihoods.Categorical()).decide(cutoff=0.9)
         array([ 0, -1])
         """
-        probabilities = self.class_probabilities()
-        return decisions.decide(probabilities, self.entropy(), cutoff, coverage, entropy, abstain)
+        rows, entropies = map(self.rows_of, (self.class_probabilities(), self.entropy()))
+        decided = decisions.decide(rows, entropies, cutoff, coverage, entropy, abstain)
+        if self.mask is None:
+            return decided.reshape(self.shape_of_targets)
+        labels = np.full(self.shape_of_targets, abstain)
+        labels[self.mask] = decided
+        return labels
 
     def to_frame(self) -> "pd.DataFrame":
         """Returns a table with one row an input.
@@ -116,7 +143,8 @@ class BasePredictive(abc.ABC):
         Of classes, and of one yes-or-no target: `label`, the likeliest one, and its `probability`; `entropy` and its
         two parts, `expected_entropy` (aleatoric) and `mutual_information` (epistemic), in nats; and `p_0`, `p_1`, ...
         Of other targets: `mean`, `stddev` and its two parts, `epistemic_stddev` and `aleatoric_stddev`, with `_0`,
-        `_1`, ... behind each if there are several targets.
+        `_1`, ... behind each if there are several targets. Of positions it has a row for each that is there, and says
+        which in `input` and `position` (`position_0`, `position_1`, ... if these have several axes).
 
         Example:
 
@@ -125,8 +153,14 @@ class BasePredictive(abc.ABC):
         >>> predictive.to_frame().to_dict("records")
         [{'mean': 4.0, 'stddev': 5.0, 'epistemic_stddev': 3.0, 'aleatoric_stddev': 4.0}]
         """
+        places = tables.places(self.rows_of(np.moveaxis(np.indices(self.shape_of_targets), 0, -1)))
+
+        def rows(**kinds: np.ndarray) -> dict[str, np.ndarray]:
+            return {name: self.rows_of(values) for name, values in kinds.items()}
+
         if not self.predicts_classes():
             parts = {"epistemic_stddev": self.epistemic_stddev(), "aleatoric_stddev": self.aleatoric_stddev()}
-            return tables.of_targets({"mean": self.mean(), "stddev": self.stddev(), **parts})
+            return tables.of_targets(rows(mean=self.mean(), stddev=self.stddev(), **parts), places)
         parts = {"expected_entropy": self.expected_entropy(), "mutual_information": self.mutual_information()}
-        return tables.of_classes(self.class_probabilities(), {"entropy": self.entropy(), **parts})
+        probabilities = self.rows_of(self.class_probabilities())
+        return tables.of_classes(probabilities, rows(entropy=self.entropy(), **parts), places)

@@ -8,7 +8,8 @@ import numpy as np
 import scipy  # Its parts are imported when they are first used.
 
 from tfp_bnn.prediction import decisions
-from tfp_bnn.prediction.predictive import Predictive, check_classes_of
+from tfp_bnn.prediction.positions import targets_beside
+from tfp_bnn.prediction.predictive import Predictive, check_classes_of, check_no_positions
 
 # Fixed before any data is seen, as the guarantee wants; denser where the networks' probabilities are, near 1.
 _CUTOFFS = np.concatenate([[0.0], 1 - np.geomspace(0.9, 1e-6, 63)])
@@ -32,7 +33,8 @@ def calibrate_cutoff(predictive: Predictive, y: np.ndarray, risk: float = 0.01, 
     Args:
         predictive: the predictive distribution of the validation inputs; they must not have been trained on, nor any
             number, such as a temperature, chosen on them.
-        y: their labels, integers [n] or [n, 1].
+        y: their labels, integers [n] or [n, 1]. Inputs must be independent, so it is not of positions (time steps,
+            pixels), which have their input in common.
         risk: the share of wrong ones among those classified, between 0 and 1.
         confidence: probability of the guarantee, between 0 and 1.
 
@@ -58,6 +60,12 @@ def calibrate_cutoff(predictive: Predictive, y: np.ndarray, risk: float = 0.01, 
     """
     _check_share("risk", risk)
     _check_share("confidence", confidence)
+    check_classes_of("predictive", predictive)
+    check_no_positions(
+        "predictive",
+        predictive,
+        "The guarantee is of independent inputs, and the positions of an input are not: choose one of each input.",
+    )
     labels = _labels_of(predictive, y)
     probabilities = predictive.class_probabilities()
     wrong = probabilities.argmax(axis=-1) != labels
@@ -91,7 +99,7 @@ def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
 
     Args:
         predictive: the predictive distribution of validation inputs; they must not have been trained on.
-        y: their labels, integers [n] or [n, 1].
+        y: their labels, integers [n] or [n, 1]; of positions, [n, positions], of which those count that are there.
 
     Returns:
         What `Predictive.at_temperature` takes, between 0.01 and 100; near 100 if the outputs say nothing about y.
@@ -111,7 +119,7 @@ def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2, for the mean over weight draws.
     """
-    labels = _labels_of(predictive, y)
+    labels, predictive = _labels_of(predictive, y), predictive.as_rows()
     if not np.isfinite(predictive.outputs).all():
         number = int((~np.isfinite(predictive.outputs)).any(axis=(0, -1)).sum())
         raise ValueError(f"The outputs must be finite. Received: {len(labels)} inputs, {number} of them with others")
@@ -149,10 +157,10 @@ def _check_share(name: str, value: float) -> None:
 
 
 def _labels_of(predictive: Predictive, y: np.ndarray) -> np.ndarray:
-    """Returns the labels of the inputs, [n]; raises ValueError if they are not a classifier's."""
+    """Returns the labels of the inputs, or positions, [n]; raises ValueError if they are not a classifier's."""
     check_classes_of("predictive", predictive)
     y = np.asarray(y)
     if y.ndim == 0 or len(y) != len(predictive) or not len(predictive):
         raise ValueError(f"`y` must have one label for each of {len(predictive)} inputs. Received: shape {y.shape}")
-    likelihood, outputs = predictive.likelihood, predictive.outputs
-    return likelihood.rows_of_targets(likelihood.check_targets(outputs, y), outputs.shape[1:])[:, 0]
+    targets = targets_beside(predictive.likelihood, predictive.outputs, y, predictive.mask)
+    return predictive.rows_of(targets)[:, 0]

@@ -1,69 +1,47 @@
 """Whole networks drawn from a Bayesian model, and their outputs: what all Monte Carlo predictions are made of."""
 
 import random
-from collections.abc import Callable, Iterator
-from typing import Any
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from tfp_bnn import _backend
+from tfp_bnn import _backend, _keras
 from tfp_bnn._checks import check_type
 from tfp_bnn._numerics.noise import counted
 from tfp_bnn._numerics.precision import widened
 from tfp_bnn.layers import held_weights
 from tfp_bnn.layers.base import variational_layers
 from tfp_bnn.likelihoods import Likelihood
+from tfp_bnn.prediction.batch_sizes import BatchSizes, filled_up, fixed_size_of, num_rows
 from tfp_bnn.prediction.fingerprint import Change, Fingerprint
+from tfp_bnn.prediction.heads import known_heads
 
 Tensor = Any
-Check = Callable[[Tensor], None]
+Check = Callable[[Any], None]
 
 BAR_DELAY_SECONDS = 2.0
 """What takes less long shows no progress bar."""
 
 
 def likelihood_of(model: keras.Model, likelihood: Likelihood | None) -> Likelihood:
-    """Returns the likelihood, or that which a model was compiled with.
+    """Returns the likelihood of a model of one output, or that which it was compiled with.
 
     Raises:
         ValueError: if there is none, if it is seen not to be one of the model's outputs, or if these are several.
     """
-    number = len(_known_outputs(model))
-    if number > 1:
-        raise several_outputs(model, number)
-    if likelihood is None:
-        likelihood = _compiled_likelihood(model)
-    check_type("likelihood", likelihood, Likelihood).check_model(model)
-    return likelihood
-
-
-def _compiled_likelihood(model: keras.Model) -> Likelihood:
-    losses = keras.tree.flatten(getattr(model, "loss", None))
-    if len(losses) != 1 or not isinstance(losses[0], Likelihood):
+    heads = known_heads(model, likelihood)
+    if heads is None:
+        found = getattr(model, "loss", None) if likelihood is None else likelihood
+        return check_type("likelihood", found, Likelihood)
+    if len(heads.likelihoods) > 1:
         raise ValueError(
-            "A prediction needs a likelihood: compile the model with one, such as "
-            "model.compile(..., loss=tfp_bnn.likelihoods.Categorical()), or pass predict(..., likelihood=...). "
-            f"Received: a model with loss={', '.join(map(_name_of_loss, losses))}"
+            "This takes models of one output; make a model of each, such as keras.Model(model.inputs, "
+            f"model.outputs[0]). Received: {len(heads.likelihoods)} outputs of {model.name!r}"
         )
-    return losses[0]
-
-
-def _known_outputs(model: keras.Model) -> list[Any]:
-    outputs = getattr(model, "outputs", None)
-    return outputs if isinstance(outputs, list) else []
-
-
-def _name_of_loss(loss: Any) -> str:
-    if isinstance(loss, keras.losses.Loss):
-        return type(loss).__name__
-    return getattr(loss, "__name__", repr(loss))
-
-
-def batches_of(arrays: Any, batch_size: int) -> Iterator[Any]:
-    """Yields arrays, or structures of arrays of one length, `batch_size` rows at a time."""
-    for start in range(0, len(keras.tree.flatten(arrays)[0]), batch_size):
-        yield keras.tree.map_structure(lambda array, start=start: array[start : start + batch_size], arrays)
+    return heads.likelihoods[0]
 
 
 def seeds_of_draws(model: keras.Model, inputs: Any, num_draws: int, seed: int | None) -> np.ndarray:
@@ -83,25 +61,50 @@ def seeds_of_draws(model: keras.Model, inputs: Any, num_draws: int, seed: int | 
     return np.stack([first, np.arange(num_draws) * max(tensors, 1)], axis=1).astype("int32")
 
 
-def draw_outputs(model: keras.Model, inputs: Any, seeds: np.ndarray, check: Check = lambda outputs: None) -> np.ndarray:
-    """Returns the outputs, [draws, n, outputs], of the networks that are drawn with the given seeds.
+class DrawnOutputs(NamedTuple):
+    """Outputs of drawn networks.
 
-    They are float64 if the model's are, and float32 otherwise. All draws run inside one compiled function, in which
-    each network is drawn once. The model keeps it: to compile takes as long as many a prediction, and training draws
-    plots again and again.
+    Args:
+        structure: of the outputs, with numbers 0, 1, ... in their places.
+        outputs: of each output, [draws, n, ...]; float64 if the model's are, and float32 otherwise.
+        masks: of each output, where it has positions and a layer says which of them are padding: bool, True where
+            there is something, the shape of an output of one draw without its last axis; None otherwise.
+    """
+
+    structure: Any
+    outputs: list[np.ndarray]
+    masks: list[np.ndarray | None]
+
+
+def draw_outputs(
+    model: keras.Model, inputs: Any, seeds: np.ndarray, check: Check = lambda outputs: None
+) -> DrawnOutputs:
+    """Returns the outputs of the networks that are drawn with the given seeds.
+
+    All draws run inside one compiled function, in which each network is drawn once. The model keeps it: to compile
+    takes as long as many a prediction, and training draws plots again and again. Several threads may call this at once.
 
     Args:
         model: the model.
         inputs: arrays, in the structure that the model takes.
         seeds: those of `seeds_of_draws`.
-        check: sees the outputs of a draw, [n, outputs], while they are compiled, and may raise.
+        check: sees the outputs of a draw, [n, ...] each and in their structure, while they are compiled; may raise.
     """
-    draws = getattr(model, "_tfp_bnn_draws", None)
-    if draws is None or not draws.are_up_to_date():
-        draws = _CompiledDraws(model)
-    outputs = draws.run(inputs, seeds, check)
-    model._tfp_bnn_draws = draws
-    return outputs.astype(widened(outputs.dtype), copy=False)
+    with _COMPILING:
+        draws = getattr(model, "_tfp_bnn_draws", None)
+        if draws is None or not draws.are_up_to_date():
+            draws = _CompiledDraws(model)
+        size = num_rows(inputs)
+        inputs = draws.filled_up(inputs)
+        tensors = draws.compile_and_run(inputs, seeds, check)
+        model._tfp_bnn_draws = draws
+    return draws.arrays(draws.run(inputs, seeds) if tensors is None else tensors, size)
+
+
+# Keras's layers are called by one thread at a time: to compile sets their attributes. One lock for all models, as they
+# may share layers; it is one that its thread may take again, for a model whose `call` predicts.
+_COMPILING = threading.RLock()
+_MOST_SIGNATURES = 1000
 
 
 class _CompiledDraws:
@@ -112,35 +115,62 @@ class _CompiledDraws:
         self._fingerprint = Fingerprint(model)
         self._set_by_call: set[Change] | None = None
         self._check: Check | None = None
-        self._run = _backend.compile_draws(model, self._fingerprint.variables, self._outputs_of_draw)
+        self._sizes = BatchSizes(fixed_size_of(model))
+        self._is_filled_up = _backend.compiles_for_each_shape(model) or fixed_size_of(model) is not None
+        self._compiled: set[Any] = set()
+        self._structure: Any = None
+        self._has_mask: list[bool] = []
+        self.run = _backend.compile_draws(model, self._fingerprint.variables, self._outputs_of_draw)
 
     def are_up_to_date(self) -> bool:
         """Returns whether the model is still what was compiled."""
         return self._fingerprint.changes() <= self._set_by_call
 
-    def run(self, inputs: Any, seeds: np.ndarray, check: Check) -> np.ndarray:
-        """Returns the outputs of the networks that are drawn with the given seeds."""
+    def filled_up(self, inputs: Any) -> Any:
+        """Returns inputs filled up to a number for which there is, or will be, a compiled function."""
+        return filled_up(inputs, self._sizes.fitting(num_rows(inputs))) if self._is_filled_up else inputs
+
+    def compile_and_run(self, inputs: Any, seeds: np.ndarray, check: Check) -> list[Tensor] | None:
+        """Returns the tensors of the networks that are drawn; None if what computes them is compiled already."""
+        signature = (*((array.shape, array.dtype) for array in keras.tree.flatten(inputs)), len(seeds))
+        if signature in self._compiled:
+            return None
         self._check = check
-        outputs = keras.ops.convert_to_numpy(self._run(inputs, seeds))
+        tensors = self.run(inputs, seeds)
         if self._set_by_call is None:
             # What a layer's `call` itself sets, such as a count of its calls, says nothing of what it does.
             self._set_by_call = self._fingerprint.changes()
-        return outputs
+        if len(self._compiled) < _MOST_SIGNATURES:
+            self._compiled.add(signature)
+        return tensors
 
-    def _outputs_of_draw(self, inputs: Tensor, seed: Tensor) -> Tensor:
+    def arrays(self, tensors: list[Tensor], size: int) -> DrawnOutputs:
+        """Returns what was computed, of the inputs alone that were not filled in."""
+        arrays = [keras.ops.convert_to_numpy(tensor)[:, :size] for tensor in tensors]
+        number = len(self._has_mask)
+        outputs = [array.astype(widened(array.dtype), copy=False) for array in arrays[:number]]
+        masks = iter(arrays[number:])
+        return DrawnOutputs(self._structure, outputs, [next(masks)[0] if has else None for has in self._has_mask])
+
+    def _outputs_of_draw(self, inputs: Tensor, seed: Tensor) -> list[Tensor]:
         noise = counted(seed)
         weights = {layer: layer.sample_weights(noise) for layer in variational_layers(self._model)}
         with held_weights.hold(weights):
-            outputs = keras.tree.flatten(self._model(inputs, training=False))
-        if len(outputs) != 1:
-            raise several_outputs(self._model, len(outputs))
-        self._check(outputs[0])
-        return outputs[0]
+            structure = self._model(inputs, training=False)
+        self._check(structure)
+        outputs = keras.tree.flatten(structure)
+        masks = [_mask_beside(output) for output in outputs]
+        self._structure = keras.tree.pack_sequence_as(structure, list(range(len(outputs))))
+        self._has_mask = [mask is not None for mask in masks]
+        return [*outputs, *(mask for mask in masks if mask is not None)]
 
 
-def several_outputs(model: keras.Model, number: int) -> ValueError:
-    """Returns the error of a model whose outputs are not one tensor."""
-    return ValueError(
-        "`predict` and `summarize` take models of one output; make a model of each, such as "
-        f"keras.Model(model.inputs, model.outputs[0]). Received: {number} outputs of {model.name!r}"
-    )
+def _mask_beside(output: Tensor) -> Tensor | None:
+    """Returns the mask that layers gave an output, in the shape of its positions; None if it has none of these."""
+    mask = _keras.mask_of(output)
+    rank = len(output.shape) - 1
+    if mask is None or rank < 2 or len(mask.shape) > rank:
+        return None
+    ops = keras.ops
+    mask = ops.reshape(ops.cast(mask, "bool"), (*ops.shape(mask), *[1] * (rank - len(mask.shape))))
+    return ops.broadcast_to(mask, ops.shape(output)[:-1])

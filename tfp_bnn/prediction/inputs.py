@@ -15,7 +15,7 @@ def arrays_for(model: keras.Model, x: Any) -> Any:
         x: an array, a DataFrame, rows in nested lists; for a model of several inputs a list or a dict of these.
 
     Raises:
-        ValueError: if `x` is a stream of batches, sparse or ragged, one example without the batch axis, does not hold
+        ValueError: if `x` is sparse or ragged, one example without the batch axis, does not hold
             as many arrays as the model has inputs, or holds no example or not as many in each array.
 
     Example:
@@ -73,7 +73,7 @@ def _array(x: Any) -> np.ndarray:
     if instead:
         raise ValueError(f"`x` must be an array: write {instead}. Received: {type(x).__name__}")
     try:
-        array = np.asarray(x)
+        array = to_numpy(x)
     except ValueError as error:
         raise ValueError(
             "`x` must be an array, and these rows are of different lengths: cut or pad them, such as "
@@ -97,11 +97,28 @@ def _instead_of(x: Any) -> str | None:
     for dense in ("toarray", "todense"):
         if hasattr(x, dense):
             return f"x.{dense}()"
-    if isinstance(x, keras.utils.PyDataset):
-        return "np.concatenate([x[i][0] for i in range(len(x))]), the first of the inputs and targets of each batch"
-    if not hasattr(x, "__array__") and not isinstance(x, list | tuple | str | bytes) and _can_be_iterated(x):
-        return "np.concatenate([inputs for inputs, targets in x]), or np.concatenate(list(x)) if it has no targets"
     return None
+
+
+def is_stream(x: Any) -> bool:
+    """Returns whether this is a stream of batches, not arrays.
+
+    Example:
+
+    >>> is_stream(np.zeros(3)), is_stream([[1, 2], [3, 4]]), is_stream(iter([np.zeros(3)]))
+    (False, False, True)
+    """
+    if isinstance(x, keras.utils.PyDataset):
+        return True
+    if hasattr(x, "__array__") or isinstance(x, list | tuple | dict | str | bytes) or _instead_of(x):
+        return False
+    return _can_be_iterated(x)
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """Returns an array or a tensor of any library as a NumPy array."""
+    # Of PyTorch, on a device or with gradients.
+    return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
 
 
 def _can_be_iterated(x: Any) -> bool:

@@ -13,6 +13,7 @@ from tfp_bnn.likelihoods import Categorical, Likelihood
 from tfp_bnn.prediction import quantiles
 from tfp_bnn.prediction.base import BasePredictive
 from tfp_bnn.prediction.columns import column
+from tfp_bnn.prediction.positions import check_mask, targets_beside
 
 Tensor = Any
 
@@ -20,12 +21,20 @@ Tensor = Any
 class Predictive(BasePredictive):
     """The predictive distribution of n inputs: equal mixture of p(y | x, w) over draws of the weights w.
 
+    Outputs may have positions, such as time steps or pixels. Then `n` stands for `n, positions` in all shapes below:
+    `mean()` of outputs [draws, n, height, width, classes] is [n, height, width, classes], `entropy()` is
+    [n, height, width]. Each position is predicted by itself; what else is asked of them together, the draws know.
+
     Args:
-        outputs: the network's outputs, [draws, n, outputs].
+        outputs: the network's outputs, [draws, n, outputs] or [draws, n, positions, outputs].
         likelihood: what turns them into distributions.
+        mask: which positions there are, bool [n, positions]; False for padding. `log_prob`, `decide`, `to_frame`,
+            `as_rows` and what calibrates leave the others out. None: all. `predict` takes it from the model, such as
+            of an `Embedding(mask_zero=True)`.
 
     Raises:
-        ValueError: if `outputs` has another rank or holds no draw, or if `likelihood` is none of this package.
+        ValueError: if `outputs` has another rank or holds no draw, if `likelihood` is none of this package, or if the
+            mask does not have the shape of the positions.
 
     Example:
 
@@ -35,14 +44,16 @@ class Predictive(BasePredictive):
     ((3, 2), 2)
     """
 
-    def __init__(self, outputs: np.ndarray, likelihood: Likelihood):
+    def __init__(self, outputs: np.ndarray, likelihood: Likelihood, mask: np.ndarray | None = None):
         outputs = np.asarray(outputs)
-        if outputs.ndim != 3 or not len(outputs):
+        if outputs.ndim < 3 or not len(outputs):
             raise ValueError(
-                f"`outputs` must be [draws, n, outputs], of a draw at least. Received: outputs of shape {outputs.shape}"
+                "`outputs` must be [draws, n, outputs], of a draw at least, with positions before the last axis where "
+                f"there are. Received: outputs of shape {outputs.shape}"
             )
         self.outputs = outputs
         self.likelihood = check_type("likelihood", likelihood, Likelihood)
+        self.mask = check_mask(mask, outputs.shape[1:-1])
 
     def __len__(self) -> int:
         return self.outputs.shape[1]
@@ -51,11 +62,34 @@ class Predictive(BasePredictive):
         """Returns the predictive distribution of some of the inputs; one index gives one input."""
         if isinstance(index, numbers.Integral):
             index = np.arange(len(self))[index].reshape(1)
-        return Predictive(self.outputs[:, index], self.likelihood)
+        return Predictive(self.outputs[:, index], self.likelihood, None if self.mask is None else self.mask[index])
 
     def __repr__(self) -> str:
-        draws, inputs, _ = self.outputs.shape
-        return f"Predictive({draws} draws for {inputs} inputs, {type(self.likelihood).__name__})"
+        draws, inputs, *positions, _ = self.outputs.shape
+        places = f" of {' x '.join(map(str, positions))} positions" if positions else ""
+        return f"Predictive({draws} draws for {inputs} inputs{places}, {type(self.likelihood).__name__})"
+
+    @property
+    def shape_of_targets(self) -> tuple[int, ...]:
+        """The shape [n] or [n, positions] of what is predicted."""
+        return self.outputs.shape[1:-1]
+
+    def as_rows(self) -> "Predictive":
+        """Returns the predictive distribution with each position that is there as an input of its own: [m, outputs].
+
+        What takes inputs [n] alone, such as the figures of `tfp_bnn.metrics` and most plots, takes these; their
+        targets are those of `rows_of`.
+
+        Example:
+
+        >>> from tfp_bnn import likelihoods
+        >>> mask = np.array([[True, True, False]])
+        >>> predictive = Predictive(np.zeros((50, 1, 3, 2)), likelihoods.Categorical(), mask)
+        >>> predictive.as_rows().mean().shape, predictive.rows_of(np.array([[0, 1, -1]]))
+        ((2, 2), array([0, 1]))
+        """
+        outputs = self.outputs.reshape(len(self.outputs), -1, self.outputs.shape[-1])
+        return Predictive(outputs if self.mask is None else outputs[:, self.mask.ravel()], self.likelihood)
 
     @property
     def draws(self) -> np.ndarray:
@@ -69,8 +103,10 @@ class Predictive(BasePredictive):
     def log_prob(self, y: np.ndarray) -> np.ndarray:
         """Returns the held-out nats `log (1/S) sum_s p(y | x, w_s)`, [n].
 
+        Of positions each by itself, [n, positions]; 0 where a mask says that there is none.
+
         Args:
-            y: labels or targets of the n inputs, [n] or [n, d].
+            y: labels or targets of the n inputs, [n] or [n, d]. What stands where a mask is False is not looked at.
 
         Raises:
             ValueError: if there are not n rows of d, or if the likelihood does not allow one of them.
@@ -82,12 +118,10 @@ class Predictive(BasePredictive):
         >>> Predictive(outputs, likelihoods.Categorical()).log_prob([0]).round(3)  # log 0.5
         array([-0.693])
         """
-        y = np.asarray(y)
-        if y.ndim == 0 or len(y) != len(self):
-            raise ValueError(f"`y` must have one target for each of {len(self)} inputs. Received: shape {y.shape}")
-        y = self.likelihood.rows_of_targets(self.likelihood.check_targets(self.outputs, y), self.outputs.shape[1:])
+        y = targets_beside(self.likelihood, self.outputs, y, self.mask)
         log_probs = keras.ops.convert_to_numpy(self.likelihood.log_prob(self.outputs, y[np.newaxis]))
-        return scipy.special.logsumexp(log_probs, axis=0) - np.log(len(self.outputs))
+        log_prob = scipy.special.logsumexp(log_probs, axis=0) - np.log(len(self.outputs))
+        return log_prob if self.mask is None else np.where(self.mask, log_prob, 0.0)
 
     def entropy(self) -> np.ndarray:
         """Returns the entropy of the predictive distribution in nats, [n]: aleatoric and epistemic together.
@@ -170,7 +204,8 @@ class Predictive(BasePredictive):
         [[0.2, 0.8]]
         """
         self.check_classes()
-        return Predictive(keras.ops.convert_to_numpy(self.likelihood.class_logits(self.outputs)), Categorical())
+        logits = keras.ops.convert_to_numpy(self.likelihood.class_logits(self.outputs))
+        return Predictive(logits, Categorical(), self.mask)
 
     def at_temperature(self, temperature: float) -> "Predictive":
         """Returns the predictive distribution with every draw's logits divided by a temperature.
@@ -192,7 +227,7 @@ class Predictive(BasePredictive):
         self.check_classes()
         if not 0 < temperature < np.inf:
             raise ValueError(f"`temperature` must be positive and finite. Received: temperature={temperature}")
-        return Predictive(*self.likelihood.at_temperature(self.outputs, temperature))
+        return Predictive(*self.likelihood.at_temperature(self.outputs, temperature), self.mask)
 
 
 def check_classes_of(name: str, predictive: Any) -> Predictive:
@@ -203,3 +238,9 @@ def check_classes_of(name: str, predictive: Any) -> Predictive:
         f"`{name}` must be a Predictive of classes: of a Categorical likelihood, or Bernoulli of one target. "
         f"Received: {predictive!r}"
     )
+
+
+def check_no_positions(name: str, predictive: Any, why: str = "Take each position as a row: `as_rows()`.") -> None:
+    """Raises ValueError if a predictive distribution is of positions; says why, or what to do."""
+    if len(predictive.shape_of_targets) > 1:
+        raise ValueError(f"`{name}` must be of outputs [n, outputs], without positions. {why} Received: {predictive!r}")

@@ -1,17 +1,19 @@
 """Monte Carlo prediction in the memory of a few draws, however many there are: sums over draws instead of outputs."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from tfp_bnn._checks import check_count
 from tfp_bnn.likelihoods import Likelihood
-from tfp_bnn.prediction import draws, inputs
+from tfp_bnn.prediction.averages import RunningAverages
 from tfp_bnn.prediction.base import BasePredictive
 from tfp_bnn.prediction.columns import column
+from tfp_bnn.prediction.heads import Heads
+from tfp_bnn.prediction.passes import Pass, joined
+from tfp_bnn.prediction.positions import check_mask
+from tfp_bnn.prediction.sources import Batch
 
 _DRAWS_AT_ONCE = 50
 
@@ -19,28 +21,43 @@ _DRAWS_AT_ONCE = 50
 class PredictiveSummary(BasePredictive):
     """What is left of the predictive distribution of n inputs when the draws themselves are not kept.
 
-    Its methods have the values of those of `Predictive` of the same names; `log_prob` is of the targets that
-    `summarize` was given. What needs the draws themselves (`quantiles`, `distribution`, `at_temperature`, ...) it has
-    not.
+    Its methods have the values of those of `Predictive` of the same names, in the same shapes; `log_prob` is of the
+    targets that `summarize` was given. It does not have what needs the draws themselves: `quantiles`, `distribution`,
+    `at_temperature`.
 
     Args:
         averages: over draws, of the mean, its variance between draws ("epistemic"), the variance ("aleatoric"), the
             entropy if it has a closed form, and, if targets were given, of their probability ("log_prob", the
             logarithm).
-        num_draws: how many draws.
+        num_draws: how many draws; of each input, [n], if these have not all the same.
         likelihood: what turned the network's outputs into distributions.
+        mask: which positions there are, bool [n, positions], or None: see `Predictive`.
     """
 
-    def __init__(self, averages: Mapping[str, np.ndarray], num_draws: int, likelihood: Likelihood):
+    def __init__(
+        self,
+        averages: Mapping[str, np.ndarray],
+        num_draws: int | np.ndarray,
+        likelihood: Likelihood,
+        mask: np.ndarray | None = None,
+    ):
         self._averages = averages
         self.num_draws = num_draws
         self.likelihood = likelihood
+        self.mask = check_mask(mask, self.shape_of_targets)
+
+    @property
+    def shape_of_targets(self) -> tuple[int, ...]:
+        """The shape [n] or [n, positions] of what is predicted."""
+        return self._averages["mean"].shape[:-1]
 
     def __len__(self) -> int:
         return len(self.mean())
 
     def __repr__(self) -> str:
-        return f"PredictiveSummary({self.num_draws} draws for {len(self)} inputs, {type(self.likelihood).__name__})"
+        least, most = np.min(self.num_draws), np.max(self.num_draws)
+        draws = f"{least}" if least == most else f"{least} to {most}"
+        return f"PredictiveSummary({draws} draws for {len(self)} inputs, {type(self.likelihood).__name__})"
 
     def mean(self) -> np.ndarray:
         """Returns E[y | x], [n, d]; for classes, their probabilities."""
@@ -82,6 +99,8 @@ class PredictiveSummary(BasePredictive):
     def log_prob(self) -> np.ndarray:
         """Returns the held-out nats `log (1/S) sum_s p(y | x, w_s)`, [n], of the targets that were given.
 
+        Of positions each by itself, [n, positions]; 0 where a mask says that there is none.
+
         Raises:
             ValueError: if none were given.
         """
@@ -93,31 +112,34 @@ class PredictiveSummary(BasePredictive):
 def summarize(
     model: keras.Model,
     x: Any,
-    y: np.ndarray | None = None,
+    y: Any = None,
     num_draws: int = 1000,
     batch_size: int = 1000,
     *,
-    likelihood: Likelihood | None = None,
+    likelihood: Any = None,
     seed: int | None = None,
+    steps: int | None = None,
     verbose: bool = True,
-) -> PredictiveSummary:
+) -> Any:
     """Draws a model's weights many times and keeps of the outputs only means, variances, entropies and held-out nats.
 
     The memory it takes does not grow with the number of draws. With the same arguments, the draws are those of
     `tfp_bnn.predict`.
 
     Args:
-        model: a Keras model with Bayesian layers, one output [n, outputs].
-        x: inputs, an array [n, ...], a DataFrame or rows in nested lists; for several inputs a list or dict of these.
-        y: labels or targets of the n inputs, for held-out nats; None if there are none.
+        model: a Keras model with Bayesian layers, as `tfp_bnn.predict` takes it.
+        x: inputs, arrays or a stream of batches, as `tfp_bnn.predict` takes them.
+        y: labels or targets of the n inputs, for held-out nats; for several outputs a dict or list of them. None if
+            there are none, or if `x` is a stream of (inputs, targets).
         num_draws: how many weight draws, at least 1.
         batch_size: how many inputs are computed at once.
         likelihood: what turns outputs into distributions; None takes the one that the model was compiled with.
         seed: integer that makes the draws repeatable; None draws one.
+        steps: how many batches of a stream to take; None for all.
         verbose: whether a progress bar appears if it takes more than two seconds.
 
     Returns:
-        The `PredictiveSummary` of the n inputs.
+        The `PredictiveSummary` of the n inputs; of a model of several outputs a dict or list of them.
 
     Raises:
         ValueError: if an argument is out of range, if there is no likelihood, or if `y` does not fit.
@@ -130,84 +152,58 @@ def summarize(
     >>> summary.mean().shape, summary.mutual_information().shape
     ((3, 2), (3,))
     """
-    from tqdm import auto as tqdm  # Slow to import.
-
-    check_count("num_draws", num_draws)
-    check_count("batch_size", batch_size)
-    likelihood = draws.likelihood_of(model, likelihood)
-    batches = list(draws.batches_of(inputs.arrays_for(model, x), batch_size))
-    targets = _batches_of_targets(y, batches)
-    seeds_of_draws = draws.seeds_of_draws(model, batches[0], num_draws, seed)
-    chunks = np.array_split(seeds_of_draws, -(-num_draws // _DRAWS_AT_ONCE))
-    bar = tqdm.tqdm(
-        total=len(batches) * num_draws, desc="Draws", unit="draw", delay=draws.BAR_DELAY_SECONDS, disable=not verbose
+    run = Pass(
+        model,
+        x,
+        y,
+        num_draws=num_draws,
+        batch_size=batch_size,
+        steps=steps,
+        likelihood=likelihood,
+        seed=seed,
+        verbose=verbose,
     )
-
-    def outputs_of(batch: Any) -> Iterator[np.ndarray]:
-        for number, seeds in enumerate(chunks):
-            outputs = draws.draw_outputs(model, batch, seeds, likelihood.check_outputs)
-            if batch is batches[0] and number == 0:
-                likelihood.check_drawn_outputs(outputs)
-            yield outputs
-            bar.update(len(seeds))
-
-    with bar:
-        parts = [
-            average_over_draws(outputs_of(batch), likelihood, target)
-            for batch, target in zip(batches, targets, strict=True)
-        ]
-    averages = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return PredictiveSummary(averages, num_draws, likelihood)
+    parts = [summed_up(run, batch, bar) for batch, bar in run.batches()]
+    return run.heads.pack(summaries(run.heads, parts))
 
 
-def _batches_of_targets(y: np.ndarray | None, batches: Sequence[Any]) -> list[np.ndarray | None]:
-    if y is None:
-        return [None] * len(batches)
-    sizes = [len(keras.tree.flatten(batch)[0]) for batch in batches]
-    y = np.asarray(y)
-    if y.ndim == 0 or len(y) != sum(sizes):
-        raise ValueError(f"`y` must have one target for each of {sum(sizes)} inputs. Received: shape {y.shape}")
-    return np.split(y, np.cumsum(sizes)[:-1])
+BatchAverages = Sequence[tuple[RunningAverages, np.ndarray | None] | None]
+"""Of each output of a batch the averages, and the mask; None of those without a likelihood."""
 
 
-def average_over_draws(
-    chunks: Iterable[np.ndarray], likelihood: Likelihood, y: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
-    """Returns the averages that a `PredictiveSummary` holds, in double precision.
+def summed_up(run: Pass, batch: Batch, bar: Any) -> BatchAverages:
+    """Returns the averages over all draws for a batch."""
+    chunks = np.array_split(run.seeds, -(-len(run.seeds) // _DRAWS_AT_ONCE))
+    averages: BatchAverages = ()
+    for seeds in chunks:
+        drawn = run.draw(batch.inputs, seeds)
+        averages = averages or averages_of(run.heads, batch.targets, drawn.masks)
+        for outputs, pair in zip(drawn.outputs, averages, strict=True):
+            if pair is not None:
+                pair[0].add(outputs)
+        bar.update(batch.size * len(seeds) / len(run.seeds))
+    return averages
 
-    Args:
-        chunks: the network's outputs, [draws, n, outputs], some draws at a time.
-        likelihood: what turns outputs into distributions.
-        y: labels or targets of the n inputs, or None.
 
-    Example:
+def averages_of(heads: Heads, targets: Any, masks: Sequence[np.ndarray | None]) -> BatchAverages:
+    """Returns averages of no draws yet, for each output of a batch."""
+    of_outputs = heads.parts_of("y", targets)
+    return [
+        None if likelihood is None else (RunningAverages(likelihood, y, mask), mask)
+        for likelihood, y, mask in zip(heads.likelihoods, of_outputs, masks, strict=True)
+    ]
 
-    >>> from tfp_bnn import likelihoods
-    >>> averages = average_over_draws([np.zeros((50, 3, 2)), np.ones((50, 3, 2))], likelihoods.Categorical())
-    >>> averages["mean"][0].tolist()
-    [0.5, 0.5]
-    """
-    sums: dict[str, Any] = {}
-    count, origin, log_sum = 0, None, -np.inf
-    for outputs in chunks:
-        means = keras.ops.convert_to_numpy(likelihood.mean(outputs)).astype("float64")
-        # About the first draw: the difference of two large sums of squares would round the variance away.
-        origin = means[0] if origin is None else origin
-        terms = {
-            "shift": means - origin,
-            "square": np.square(means - origin),
-            "aleatoric": keras.ops.convert_to_numpy(likelihood.variance(outputs)),
-        }
-        if likelihood.has_entropy:
-            terms["entropy"] = keras.ops.convert_to_numpy(likelihood.entropy(outputs))
-        for name, values in terms.items():
-            sums[name] = sums.get(name, 0.0) + values.sum(axis=0, dtype="float64")
-        if y is not None:
-            rows = likelihood.rows_of_targets(likelihood.check_targets(outputs, y), outputs.shape[1:])
-            log_probs = keras.ops.convert_to_numpy(likelihood.log_prob(outputs, rows[np.newaxis]))
-            log_sum = np.logaddexp(log_sum, np.logaddexp.reduce(log_probs.astype("float64"), axis=0))
-        count += len(outputs)
-    averages = {name: total / count for name, total in sums.items()}
-    shift, square = averages.pop("shift"), averages.pop("square")
-    averages |= {"mean": origin + shift, "epistemic": np.maximum(square - np.square(shift), 0.0)}
-    return averages if y is None else averages | {"log_prob": log_sum - math.log(count)}
+
+def summaries(heads: Heads, parts: Sequence[BatchAverages]) -> "list[PredictiveSummary | None]":
+    """Returns the summary of all batches for each output; None for those without a likelihood."""
+
+    def summary(number: int, likelihood: Likelihood) -> PredictiveSummary:
+        batches = [part[number] for part in parts]
+        results = [running.result() for running, _ in batches]
+        averages = {name: joined([result[name] for result in results], axis=0) for name in results[0]}
+        num_draws = np.concatenate([running.num_draws for running, _ in batches])
+        is_one = num_draws.min() == num_draws.max()
+        mask = joined([mask for _, mask in batches], axis=0)
+        return PredictiveSummary(averages, int(num_draws[0]) if is_one else num_draws, likelihood, mask)
+
+    return heads.each(summary)

@@ -11,25 +11,40 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def of_classes(probabilities: np.ndarray, nats: Mapping[str, np.ndarray]) -> "pd.DataFrame":
+def places(indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the columns that say which input and position a row is of; none if there are no positions.
+
+    Args:
+        indices: of the input and of its position, [n, axes].
+    """
+    axes = indices.shape[1] - 1
+    names = ["position"] if axes == 1 else [f"position_{axis}" for axis in range(axes)]
+    return dict(zip(["input", *names], indices.T, strict=True)) if axes else {}
+
+
+def of_classes(
+    probabilities: np.ndarray, nats: Mapping[str, np.ndarray], places: Mapping[str, np.ndarray]
+) -> "pd.DataFrame":
     """Returns the likeliest class of each input, how sure that is, and the probabilities of all.
 
     Args:
         probabilities: of the classes, [n, classes].
         nats: entropies by their names, [n] each.
+        places: those of `places`.
     """
     with needed("data"):
         import pandas as pd  # Slow to import.
 
-    columns = {"label": probabilities.argmax(axis=-1), "probability": probabilities.max(axis=-1), **nats}
+    columns = {**places, "label": probabilities.argmax(axis=-1), "probability": probabilities.max(axis=-1), **nats}
     return pd.DataFrame(columns | {f"p_{label}": column for label, column in enumerate(probabilities.T)})
 
 
-def of_targets(kinds: Mapping[str, np.ndarray]) -> "pd.DataFrame":
+def of_targets(kinds: Mapping[str, np.ndarray], places: Mapping[str, np.ndarray]) -> "pd.DataFrame":
     """Returns a column for each kind of number and each target; the target's number ends the name if there are several.
 
     Args:
         kinds: numbers by their names, [n, targets] each.
+        places: those of `places`.
     """
     with needed("data"):
         import pandas as pd
@@ -39,4 +54,4 @@ def of_targets(kinds: Mapping[str, np.ndarray]) -> "pd.DataFrame":
     columns = {
         f"{kind}{ending}": values[:, target] for kind, values in kinds.items() for target, ending in enumerate(endings)
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame({**places, **columns})

@@ -463,8 +463,8 @@ def too_few_draws(evidence: Evidence) -> Finding | NotChecked | None:
 
 
 def _num_draws(predictive: BasePredictive) -> int:
-    """Returns how many draws it is of, whether these are at hand or not."""
-    return predictive.num_draws if hasattr(predictive, "num_draws") else len(predictive.draws)
+    """Returns how many draws it is of, whether these are at hand or not; the fewest if inputs differ in it."""
+    return int(np.min(predictive.num_draws)) if hasattr(predictive, "num_draws") else len(predictive.draws)
 
 
 def _monte_carlo_errors(predictive: BasePredictive, num_draws: int, classes: bool) -> np.ndarray:
@@ -473,7 +473,7 @@ def _monte_carlo_errors(predictive: BasePredictive, num_draws: int, classes: boo
     errors = np.asarray(predictive.epistemic_stddev()) / math.sqrt(num_draws - 1)
     if not classes:
         errors = np.divide(errors, np.asarray(predictive.stddev()), out=np.zeros_like(errors), where=errors > 0)
-    return errors.max(axis=-1).ravel()
+    return predictive.rows_of(errors.max(axis=-1))
 
 
 def _rounded_up(count: int) -> int:
