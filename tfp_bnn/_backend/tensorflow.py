@@ -1,5 +1,6 @@
 """Keras's TensorFlow backend."""
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -194,10 +195,23 @@ def compile_draws(
         except _OtherDtypes as error:
             return draw_all(inputs, seeds, error.args[0])
 
+    has_traced = False
+
     def on_tensors(inputs: Any, seeds: Any) -> list[tf.Tensor]:
-        return draw_outputs(keras.tree.map_structure(tf.convert_to_tensor, inputs), tf.convert_to_tensor(seeds))
+        nonlocal has_traced
+        arguments = keras.tree.map_structure(tf.convert_to_tensor, (inputs, seeds))
+        if not has_traced:
+            has_traced = True
+            # For all numbers of inputs and draws at once. A model that must know them is traced for each.
+            with contextlib.suppress(Exception):
+                draw_outputs.get_concrete_function(*keras.tree.map_structure(_of_any_length, arguments))
+        return draw_outputs(*arguments)
 
     return on_tensors
+
+
+def _of_any_length(tensor: tf.Tensor) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
 
 
 def _dtype_kept(output: tf.Tensor) -> tf.DType:
