@@ -12,7 +12,7 @@ from tests.support.on_backends import on_tensorflow_alone
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-REGRESSION, LENET5, OWN_MODEL, LAYERS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+REGRESSION, LENET5, OWN_MODEL, ANYTHING, LAYERS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_the_regression_program_runs():
@@ -52,6 +52,19 @@ def test_the_program_for_a_model_of_ones_own_runs(capsys):
     assert [type(layer).__module__.split(".")[0] for layer in names["head_only"].layers] == ["keras", "tfp_bnn"]
     assert not bnn.layers.variational_layers(names["point"])
     assert "Diagnosis" in capsys.readouterr().out
+
+
+@on_tensorflow_alone
+def test_the_program_for_any_prediction_runs():
+    entry, x = keras.Input((3,)), np.ones((8, 3), "float32")
+    heads = {name: bnn.layers.Dense(2, name=name)(entry) for name in ("kind", "price")}
+    model, two_headed = keras.Model(entry, heads["kind"]), keras.Model(entry, heads)
+    segmenter = keras.Sequential([keras.Input((4, 4, 1)), bnn.layers.Conv2D(2, 1)])
+    model.compile(loss=bnn.likelihoods.Categorical())
+    segmenter.compile(loss=bnn.likelihoods.Categorical())
+    two_headed.compile(loss={"kind": bnn.likelihoods.Categorical(), "price": bnn.likelihoods.Normal()})
+    names = {"bnn": bnn, "model": model, "segmenter": segmenter, "two_headed": two_headed, "x": x}
+    exec(ANYTHING, names | {"images": np.ones((2, 4, 4, 1)), "dataset": iter([(x, np.zeros(8, int))])})
 
 
 def test_the_layer_runs():
