@@ -674,8 +674,8 @@ PREDICTION = (
     Fault(
         "mean of the log-probabilities instead of log of the mean",
         "prediction/predictive.py",
-        "return scipy.special.logsumexp(log_probs, axis=0) - np.log(len(self.outputs))",
-        "return log_probs.mean(axis=0)",
+        "log_prob = scipy.special.logsumexp(log_probs, axis=0) - np.log(len(self.outputs))",
+        "log_prob = log_probs.mean(axis=0)",
         in_file(
             "predictive",
             "test_log_prob_is_the_logarithm_of_the_mean_probability_not_the_mean_of_the_logarithms",
@@ -705,8 +705,8 @@ PREDICTION = (
     Fault(
         "a new draw of the network for each batch of a prediction",
         "prediction/predict.py",
-        "draw_outputs(model, batch, seeds, check) for batch in bar]",
-        "draw_outputs(model, batch, seeds + np.array([i, 0], 'int32'), check) for i, batch in enumerate(bar)]",
+        "drawn.append(run.draw(batch.inputs, run.seeds))",
+        "drawn.append(run.draw(batch.inputs, run.seeds + np.array([len(drawn), 0], 'int32')))",
         in_file("predictive", "test_a_draw_is_one_linear_function_for_all_inputs"),
     ),
     Fault(
@@ -717,8 +717,8 @@ PREDICTION = (
         in_file("predictive", "test_a_model_that_is_not_built_has_the_draws_that_it_has_once_it_is"),
         also=(
             (
-                "    draws = getattr(model,",
-                "    if not model.built:\n        model(inputs)\n    draws = getattr(model,",
+                "    with _COMPILING:\n",
+                "    if not model.built:\n        model(inputs)\n    with _COMPILING:\n",
             ),
         ),
     ),
@@ -735,6 +735,62 @@ PREDICTION = (
         "[0, next(count)]",
         "[0, 0 * next(count)]",
         in_file("predictive", "test_the_draws_of_a_linear_layer_have_the_moments_of_its_weights"),
+    ),
+    Fault(
+        "padding counts in the nats",
+        "prediction/predictive.py",
+        "return log_prob if self.mask is None else np.where(self.mask, log_prob, 0.0)",
+        "return log_prob",
+        in_file("any_output", "test_padding_counts_nowhere"),
+    ),
+    Fault(
+        "padding counts in the figures",
+        "prediction/base.py",
+        "return rows if self.mask is None else rows[self.mask.ravel()]",
+        "return rows",
+        in_file("any_output", "test_padding_counts_nowhere"),
+    ),
+    Fault(
+        "a batch that was filled up keeps what was filled in",
+        "prediction/draws.py",
+        "[keras.ops.convert_to_numpy(tensor)[:, :size] for tensor in tensors]",
+        "[keras.ops.convert_to_numpy(tensor) for tensor in tensors]",
+        in_file("sources", "test_a_model_of_one_batch_size_gets_it"),
+    ),
+    Fault(
+        "the rows of a stream that no full batch took are lost",
+        "prediction/sources.py",
+        "            held = [whole.rows(full, whole.size)] if full < whole.size else []",
+        "            held = []",
+        in_file("sources", "test_batches_are_cut_and_merged_to_one_size_in_order"),
+    ),
+    Fault(
+        "several outputs in another order than their likelihoods",
+        "prediction/heads.py",
+        "        return keras.tree.map_structure(lambda number: of_outputs[number], self.structure)",
+        "        return keras.tree.map_structure(lambda number: of_outputs[-1 - number], self.structure)",
+        in_file("several_outputs", "test_each_output_has_a_predictive_in_the_structure_of_the_model"),
+    ),
+    Fault(
+        "the weights of the losses left out of the nll of several outputs",
+        "prediction/evaluation.py",
+        'total = sum(each["nll"] * _loss_weight(model, run, name) for name, each in found.items())',
+        'total = sum(each["nll"] for name, each in found.items())',
+        in_file("several_outputs", "test_figures_are_of_each_output_and_of_all"),
+    ),
+    Fault(
+        "draws that end when the standard deviation, not the standard error, is small enough",
+        "prediction/averages.py",
+        'np.sqrt(averages["epistemic"] / (_beside(self.num_draws, averages["epistemic"]) - 1))',
+        'np.sqrt(averages["epistemic"])',
+        in_file("anytime", "test_draws_go_on_until_the_standard_error_is_small_enough"),
+    ),
+    Fault(
+        "a decision that is settled though another class may overtake",
+        "prediction/anytime.py",
+        "return refused | ((least >= cutoff) & (least > others.max(axis=-1)))",
+        "return refused | (mean.max(axis=-1) >= cutoff)",
+        in_file("anytime", "test_a_decision_far_from_the_cutoff_needs_few_draws"),
     ),
 )
 
@@ -887,17 +943,17 @@ def merged(committed: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]
 def main() -> None:
     """Plants the faults that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", metavar="SUBSTRING", help="only faults whose names contain this")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="SUBSTRING", help="only faults with these in names")
     parser.add_argument("--json", type=Path, help="where the results go; default: docs/results, unless --only is given")
     parser.add_argument("--update", action="store_true", help="put the results of --only among the committed ones")
     arguments = parser.parse_args()
-    faults = [fault for fault in FAULTS if arguments.only.lower() in fault.name.lower()]
+    faults = [fault for fault in FAULTS if any(part.lower() in fault.name.lower() for part in arguments.only)]
     if not faults:
         parser.error(f"no fault's name contains {arguments.only!r}")
     results = find_all(faults)
     if arguments.update:
         RESULTS.write_text(json.dumps(merged(json.loads(RESULTS.read_text()), results), indent=2) + "\n")
-    path = arguments.json or (None if arguments.only else RESULTS)
+    path = arguments.json or (None if any(arguments.only) else RESULTS)
     if path:
         path.write_text(json.dumps(results, indent=2) + "\n")
     print(f"{len(faults) - len(results['missed'])} of {len(faults)} faults found in {results['seconds']} s")

@@ -246,6 +246,14 @@ def test_draws_that_were_summarized_are_counted():
     assert found("too_few_draws", diagnose(make_model(), predictive=summarized)) == expected
 
 
+def test_of_several_outputs_the_one_that_needs_most_draws_is_named():
+    few, fewer, enough = of_classes(10, 1.0), of_classes(4, 1.0), of_classes(200, 0.1)
+    worst = found("too_few_draws", diagnose(make_model(), predictive=fewer))
+    both = diagnose(make_model(), predictive={"a": few, "b": fewer, "c": enough, "d": None})
+    assert found("too_few_draws", both) == worst
+    assert "too_few_draws" not in names(diagnose(make_model(), predictive=[enough, enough]))
+
+
 def test_the_worst_comes_first_and_the_page_is_of_a_page_s_width():
     curves = history(loss=2 - 0.01 * np.arange(40), kl=np.full(40, np.nan))
     diagnosis = diagnose(make_model(kl_weight=0.0), curves, predictive=of_classes(2, 1.0))

@@ -8,6 +8,7 @@ from tfp_bnn.layers.dense_variational import DenseVariational
 from tfp_bnn.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
 from tfp_bnn.layers.einsum_dense import EinsumDense
 from tfp_bnn.layers.embedding import Embedding
+from tfp_bnn.layers.growing_noise import GrowingNoise
 from tfp_bnn.layers.linear import LinearVariationalLayer
 from tfp_bnn.layers.recurrent import GRU, LSTM, SimpleRNN
 from tfp_bnn.layers.separable import SeparableConv1D, SeparableConv2D
@@ -33,6 +34,7 @@ from tfp_bnn.layers.tfp_names import (
     DenseReparameterization,
 )
 from tfp_bnn.layers.transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
+from tfp_bnn.layers.units_of_targets import UnitsOfTargets
 from tfp_bnn.layers.wrapper import Bayesian, WrappingLayer
 
 hold_weights_in_loops()
@@ -70,12 +72,14 @@ __all__ = [
     "EinsumDense",
     "Embedding",
     "GRU",
+    "GrowingNoise",
     "LSTM",
     "LinearVariationalLayer",
     "MultiHeadAttention",
     "SeparableConv1D",
     "SeparableConv2D",
     "SimpleRNN",
+    "UnitsOfTargets",
     "VariationalLayer",
     "WrappingLayer",
     "variational_layers",

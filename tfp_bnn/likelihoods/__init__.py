@@ -12,6 +12,7 @@ Computer Vision?").
 | real, with outliers    | `StudentT`         | location, and scale unless it is fixed         |
 | real, with outliers    | `Laplace`          | location, and scale unless it is fixed         |
 | real, of several modes | `NormalMixture`    | logits, locations and scales of the components |
+| real, in their units   | `InUnits`          | as another one, of standardized targets        |
 | counts                 | `Poisson`          | logarithm of the rate                          |
 | counts, overdispersed  | `NegativeBinomial` | logarithm of the mean, and concentration       |
 
@@ -22,6 +23,7 @@ For another one, write a subclass of `Likelihood`, or of one of `IndependentLike
 from tfp_bnn.likelihoods.bernoulli import Bernoulli
 from tfp_bnn.likelihoods.categorical import Categorical
 from tfp_bnn.likelihoods.counts import CountLikelihood
+from tfp_bnn.likelihoods.in_units import InUnits
 from tfp_bnn.likelihoods.independent import IndependentLikelihood
 from tfp_bnn.likelihoods.laplace import Laplace
 from tfp_bnn.likelihoods.likelihood import Likelihood
@@ -36,6 +38,7 @@ __all__ = [
     "Bernoulli",
     "Categorical",
     "CountLikelihood",
+    "InUnits",
     "IndependentLikelihood",
     "Laplace",
     "Likelihood",

@@ -2,5 +2,6 @@
 
 from tfp_bnn.models.lenet5 import lenet5
 from tfp_bnn.models.mlp import mlp
+from tfp_bnn.models.tabular import Tabular, tabular
 
-__all__ = ["lenet5", "mlp"]
+__all__ = ["Tabular", "lenet5", "mlp", "tabular"]

@@ -60,7 +60,7 @@ def diagnose(
     model: keras.layers.Layer,
     history: keras.callbacks.History | Mapping[str, Sequence[float]] | None = None,
     *,
-    predictive: BasePredictive | None = None,
+    predictive: Any = None,
     initial_stddev: float | None = None,
 ) -> Diagnosis:
     """Returns what is wrong with a trained Bayesian network, in words and in numbers, and what to do about it.
@@ -82,7 +82,7 @@ def diagnose(
     Args:
         model: a built Keras model.
         history: what `fit` returned, or its `history`: loss, nll, kl and kl_share by epoch.
-        predictive: what `tfp_bnn.predict` or `summarize` returned for some inputs.
+        predictive: what `tfp_bnn.predict` or `summarize` returned for some inputs, also of several outputs.
         initial_stddev: what the posterior standard deviations were at the start, in units of the weights; None takes
             that of each layer's posterior recipe.
 
@@ -103,7 +103,7 @@ def diagnose(
         model,
         random_tensors(model),
         _by_epoch(history),
-        _check_predictive(predictive),
+        _predictives(predictive),
         _check_stddev(initial_stddev),
     )
     results = {check.__name__: check(evidence) for check in CHECKS}
@@ -125,12 +125,13 @@ def _by_epoch(history: Any) -> Mapping[str, Sequence[float]] | None:
     return values
 
 
-def _check_predictive(predictive: Any) -> BasePredictive | None:
-    if predictive is not None and not isinstance(predictive, BasePredictive):
+def _predictives(predictive: Any) -> list[BasePredictive]:
+    found = [each for each in keras.tree.flatten(predictive) if each is not None]
+    if not all(isinstance(each, BasePredictive) for each in found):
         raise ValueError(
             f"`predictive` must be what tfp_bnn.predict or summarize returned. Received: predictive={predictive!r}"
         )
-    return predictive
+    return found
 
 
 def _check_stddev(initial_stddev: float | None) -> float | None:

@@ -98,14 +98,14 @@ class Evidence:
         model: the built model.
         tensors: its random weights.
         history: for each quantity its values by epoch; None if there is no history.
-        predictive: predictive distribution of some inputs, or None.
+        predictives: predictive distributions of some inputs, one for each output; none if there are none.
         initial_stddev: what all standard deviations were at the start; None asks the layers.
     """
 
     model: keras.layers.Layer
     tensors: Sequence[RandomTensor]
     history: Mapping[str, Sequence[float]] | None = None
-    predictive: BasePredictive | None = None
+    predictives: Sequence[BasePredictive] = ()
     initial_stddev: float | None = None
 
     @property
@@ -433,16 +433,23 @@ def _shares(tensors: Sequence[RandomTensor], flags: Sequence[np.ndarray | None])
 
 def too_few_draws(evidence: Evidence) -> Finding | NotChecked | None:
     """The predictive means still depend on which networks were drawn."""
-    if evidence.predictive is None:
+    if not evidence.predictives:
         return NotChecked("too_few_draws", "`predictive`, of tfp_bnn.predict")
-    num_draws = _num_draws(evidence.predictive)
-    classes = evidence.predictive.predicts_classes()
+    found = [_too_few_draws(predictive) for predictive in evidence.predictives]
+    # Of several outputs, that which needs the most.
+    return max(filter(None, found), key=lambda pair: pair[0], default=(0, None))[1]
+
+
+def _too_few_draws(predictive: BasePredictive) -> tuple[int, Finding] | None:
+    """Returns how many draws would be enough, and the finding; None if there are enough."""
+    num_draws = _num_draws(predictive)
+    classes = predictive.predicts_classes()
     tolerated = _TOLERATED_PROBABILITY if classes else _TOLERATED_SHARE_OF_STDDEV
     unit = "in probability" if classes else "of the predictive standard deviation"
     if num_draws == 1:
         what, enough = "There is one draw, whose error is not known.", _USUAL_DRAWS
     else:
-        errors = _monte_carlo_errors(evidence.predictive, num_draws, classes)
+        errors = _monte_carlo_errors(predictive, num_draws, classes)
         beyond = np.mean(errors > tolerated)
         if not beyond > _INPUTS_BEYOND:
             return None
@@ -452,7 +459,7 @@ def too_few_draws(evidence: Evidence) -> Finding | NotChecked | None:
             f"{beyond:.0%} of the inputs, and {error:.2g} or more for {_INPUTS_BEYOND:.0%}."
         )
         enough = math.ceil(num_draws * (error / tolerated) ** 2)
-    return Finding(
+    return enough, Finding(
         "too_few_draws",
         "note",
         what,
