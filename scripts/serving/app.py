@@ -32,7 +32,7 @@ def make_app(served: ServedModel) -> FastAPI:
     Raises:
         ScriptError: if the model cannot be served.
     """
-    about = _about(served)
+    about, num_tokens = _about(served), served.num_tokens
     # Its own pages of documentation would load scripts from elsewhere.
     app = FastAPI(title=f"tfp_bnn: {served.name}", docs_url=None, redoc_url=None)
 
@@ -48,7 +48,7 @@ def make_app(served: ServedModel) -> FastAPI:
     @app.post("/predict")
     def predict(body: Annotated[bytes, Depends(_body)]) -> dict[str, Any]:
         """Predicts `{"inputs": [...]}`, one or several examples; with `"draws": true` by each draw, too."""
-        inputs, draws = inputs_of_json(body, served.input_shape, served.dtype)
+        inputs, draws = inputs_of_json(body, served.input_shape, served.dtype, num_tokens)
         return _answer(served, inputs, draws)
 
     @app.post("/predict/image")
@@ -79,7 +79,10 @@ async def _body(request: Request) -> bytes:
 
 
 def _answer(served: ServedModel, inputs: np.ndarray, draws: bool) -> dict[str, Any]:
-    found = answers(served, served.predict(inputs), draws)
+    predictive = served.predict(inputs)
+    # Numbers beyond those of 32 bits are told in an answer's stead, not in the log.
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = answers(served, predictive, draws)
     return {"answers": found, "num_draws": served.num_draws, "seed": served.seed}
 
 

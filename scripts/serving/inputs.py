@@ -21,13 +21,16 @@ class BadRequest(Exception):
         self.status = status
 
 
-def inputs_of_json(body: bytes, shape: Sequence[int | None], dtype: str) -> tuple[np.ndarray, bool]:
+def inputs_of_json(
+    body: bytes, shape: Sequence[int | None], dtype: str, num_tokens: int | None = None
+) -> tuple[np.ndarray, bool]:
     """Returns the examples of a request `{"inputs": [...], "draws": false}` and whether it asks for single draws.
 
     Args:
         body: the request's, JSON.
         shape: of one example, with None where any size will do.
         dtype: that the model takes.
+        num_tokens: how many tokens there are, if examples are tokens.
 
     Returns:
         An array [n, *shape], n = 1 if "inputs" is a single example, and what "draws" says.
@@ -46,7 +49,12 @@ def inputs_of_json(body: bytes, shape: Sequence[int | None], dtype: str) -> tupl
         raise BadRequest(f'"inputs" must have the shape {_named(shape)}. Received: shape {list(inputs.shape)}')
     if len(inputs) > MAX_EXAMPLES:
         raise BadRequest(f"Send at most {MAX_EXAMPLES:,} examples at once. Received: {len(inputs):,} examples", 413)
-    return _as_dtype(inputs, dtype), draws
+    inputs = _as_dtype(inputs, dtype)
+    # A table that lacks a token fails on one backend, and gives anything on another.
+    if num_tokens is not None and not ((inputs >= 0) & (inputs < num_tokens)).all():
+        wrong = inputs[(inputs < 0) | (inputs >= num_tokens)].flat[0]
+        raise BadRequest(f'"inputs" must be tokens from 0 to {num_tokens - 1}. Received: {wrong}')
+    return inputs, draws
 
 
 def input_of_image(body: bytes, shape: tuple[int, int, int]) -> np.ndarray:

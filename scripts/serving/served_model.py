@@ -44,6 +44,17 @@ class ServedModel:
         """The type of the input's numbers."""
         return keras.backend.standardize_dtype(self.model.inputs[0].dtype)
 
+    @property
+    def num_tokens(self) -> int | None:
+        """How many tokens there are, if examples are tokens that the model looks up in a table; otherwise None."""
+        tables = [
+            layer.input_dim
+            for layer in self.model.layers
+            if isinstance(layer, keras.layers.Embedding | bnn.layers.Embedding)
+            and tuple(layer.input.shape) == tuple(self.model.inputs[0].shape)
+        ]
+        return min(tables, default=None)
+
     def takes_images(self) -> bool:
         """Returns whether an example is an image [height, width, 1 or 3] of one size."""
         return len(self.input_shape) == 3 and None not in self.input_shape and self.input_shape[-1] in (1, 3)
