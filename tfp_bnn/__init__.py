@@ -33,6 +33,12 @@ from tfp_bnn import (  # noqa: E402
 )
 from tfp_bnn.objective.loss_halves import kl_divergence  # noqa: E402
 from tfp_bnn.prediction.calibration import calibrate_cutoff, calibrate_temperature  # noqa: E402
+from tfp_bnn.prediction.conformal import (  # noqa: E402
+    ConformalIntervals,
+    ConformalSets,
+    calibrate_intervals,
+    calibrate_sets,
+)
 from tfp_bnn.prediction.evaluation import evaluate  # noqa: E402
 from tfp_bnn.prediction.predict import predict  # noqa: E402
 from tfp_bnn.prediction.predictive import Predictive  # noqa: E402
@@ -52,6 +58,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConformalIntervals",
+    "ConformalSets",
     "Diagnosis",
     "Finding",
     "ModelSummary",
@@ -59,6 +67,8 @@ __all__ = [
     "PredictiveSummary",
     "WeightCount",
     "calibrate_cutoff",
+    "calibrate_intervals",
+    "calibrate_sets",
     "calibrate_temperature",
     "callbacks",
     "clone_model",

@@ -91,6 +91,7 @@ def layer_classes() -> list[type[VariationalLayer]]:
         layer
         for layer in public
         if inspect.isclass(layer)
+        and issubclass(layer, VariationalLayer)
         and not inspect.isabstract(layer)
         and getattr(layer, "fixed_estimator", None) is None
         and layer.__name__ not in WITHOUT_CASES

@@ -26,4 +26,6 @@ def test_the_programs_run_and_what_they_say_comes_true():
     assert len(names["streamed"]) == len(names["summary"]) == 100
     assert names["of_stream"]["nll"] == pytest.approx(-names["streamed"].log_prob(names["y"]["kind"]).mean(), rel=0.05)
     assert np.mean(names["decided"].num_draws) < np.mean(names["settled"].num_draws)
+    assert names["sets"].shape == (40, 3)
+    assert names["low"].shape == names["high"].shape == (40, 1)
     assert set(names["answers"].tolist()) <= {-1, 0, 1, 2}
