@@ -34,6 +34,8 @@ def main() -> None:
     reporting.check_at_least_one(args, "num_draws")
     reporting.check_share(args, "cutoff")
     reporting.check_positive(args, "temperature")
+    if not 0 < args.port < 2**16:
+        raise ScriptError(f"--port must be from 1 to {2**16 - 1}. Received: --port {args.port}")
     try:
         with needed("serve"):
             import uvicorn

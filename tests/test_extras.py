@@ -116,7 +116,7 @@ def test_every_extra_that_is_named_exists():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "needed":
                 named.update(extra for name in node.args for extra in name.value.split(","))
-    assert named == {"tensorflow", "tfp", "plots", "data"}
+    assert named == {"tensorflow", "tfp", "plots", "data", "export"}
     assert EXTRAS["all"] == [f"tfp-bnn[{','.join(sorted({*named, 'jax'}))}]"]
 
 

@@ -377,3 +377,14 @@ def test_a_call_of_fit_in_another_thread_is_seen():
     callback = keras.callbacks.LambdaCallback(on_train_batch_end=look)
     model.fit(*ARRAYS, batch_size=10, verbose=0, callbacks=[callback])
     assert seen == [True, False]
+
+
+def test_a_model_says_how_its_inputs_are_called():
+    """Else: exports need it; `model.input` and `keras.InputSpec` of a functional model say the same."""
+    entries = {"left": keras.Input((2,), name="left"), "right": keras.Input((3, 1), name="right", dtype="int32")}
+    model = keras.Model(entries, keras.layers.Dense(1)(entries["left"]))
+    (signature,) = _keras.input_signature(model)
+    assert {name: (spec.shape, spec.dtype) for name, spec in signature.items()} == {
+        "left": ((None, 2), "float32"),
+        "right": ((None, 3, 1), "int32"),
+    }

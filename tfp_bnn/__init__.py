@@ -31,6 +31,7 @@ from tfp_bnn import (  # noqa: E402
     posteriors,
     priors,
 )
+from tfp_bnn.exports.export import export  # noqa: E402
 from tfp_bnn.objective.loss_halves import kl_divergence  # noqa: E402
 from tfp_bnn.prediction.calibration import calibrate_cutoff, calibrate_temperature  # noqa: E402
 from tfp_bnn.prediction.conformal import (  # noqa: E402
@@ -77,6 +78,7 @@ __all__ = [
     "diagnose",
     "estimators",
     "evaluate",
+    "export",
     "kl",
     "kl_divergence",
     "kl_schedules",

@@ -12,6 +12,7 @@ import keras
 from keras.src.backend.common.masking import get_keras_mask as mask_of
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from keras.src.backend.common.variables import AutocastScope
+from keras.src.export.export_utils import get_input_signature as input_signature
 from keras.src.losses.losses import LossFunctionWrapper
 from keras.src.models.functional import Functional
 from keras.src.trainers.compile_utils import MetricsList
@@ -35,6 +36,7 @@ __all__ = [
     "flatten_layers",
     "full_precision",
     "in_symbolic_scope",
+    "input_signature",
     "inputs_of",
     "is_in_evaluation",
     "is_in_fit",

@@ -60,8 +60,8 @@ def inputs_of_json(
 def input_of_image(body: bytes, shape: tuple[int, int, int]) -> np.ndarray:
     """Returns a PNG or JPEG file as an image [1, height, width, channels], pixels in [0, 1] as `tfp_bnn.datasets` has.
 
-    It is turned as its camera says, made grey if the model knows one channel, and resized; transparency counts for
-    nothing.
+    It is turned as its camera says, laid on black where it is transparent, made grey if the model knows one channel,
+    and resized.
 
     Args:
         body: the file.
@@ -77,7 +77,7 @@ def input_of_image(body: bytes, shape: tuple[int, int, int]) -> np.ndarray:
             raise BadRequest(
                 f"Send an image of at most {MAX_PIXELS:,} pixels. Received: {image.width} x {image.height}", 413
             )
-        image = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
+        image = _on_black(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
     except BadRequest:
         raise
     # Pillow raises what its readers do; a body that is no image is the sender's.
@@ -87,6 +87,12 @@ def input_of_image(body: bytes, shape: tuple[int, int, int]) -> np.ndarray:
         ) from error
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BOX), "float32") / 255
     return pixels.reshape(1, height, width, channels)
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    """Returns an image as it looks on black, which is the ground of the digits and garments that models learn."""
+    opaque = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", opaque.size, (0, 0, 0, 255)), opaque)
 
 
 def _request(body: bytes) -> dict[str, Any]:

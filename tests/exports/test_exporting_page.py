@@ -5,9 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-import tfp_bnn
 from tests.support.on_backends import on_tensorflow_alone
-from tfp_bnn.exports import export
 
 pytestmark = on_tensorflow_alone
 
@@ -17,7 +15,6 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
 def test_the_programs_run_and_what_they_say_comes_true(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tfp_bnn, "export", export, raising=False)
     names: dict = {}
     for program in PROGRAMS:
         exec(program, names)

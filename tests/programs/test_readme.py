@@ -12,7 +12,7 @@ from tests.support.on_backends import on_tensorflow_alone
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-REGRESSION, LENET5, OWN_MODEL, ANYTHING, LAYERS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+REGRESSION, LENET5, OWN_MODEL, ANYTHING, EXPORT, LAYERS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_the_regression_program_runs():
@@ -65,6 +65,11 @@ def test_the_program_for_any_prediction_runs():
     two_headed.compile(loss={"kind": bnn.likelihoods.Categorical(), "price": bnn.likelihoods.Normal()})
     names = {"bnn": bnn, "model": model, "segmenter": segmenter, "two_headed": two_headed, "x": x}
     exec(ANYTHING, names | {"images": np.ones((2, 4, 4, 1)), "dataset": iter([(x, np.zeros(8, int))])})
+
+
+@on_tensorflow_alone
+def test_the_export_is_a_call_that_the_page_of_exports_tests():
+    assert EXPORT.startswith("bnn.export(model, ")
 
 
 def test_the_layer_runs():

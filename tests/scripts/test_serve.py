@@ -152,6 +152,14 @@ def test_an_image_is_made_grey_and_resized_and_scaled(served, client):
     np.testing.assert_allclose(jpeg["probabilities"], expected, atol=0.2)
 
 
+def test_what_is_transparent_is_black(client):
+    ink = np.zeros((28, 28), "uint8")
+    ink[4:24, 12:15] = 255
+    in_alpha = np.dstack([np.full((28, 28, 3), 255, "uint8"), ink])
+    of_alpha, of_ink = (client.post("/predict/image", content=png(pixels)).json() for pixels in (in_alpha, ink))
+    assert of_alpha == of_ink
+
+
 def test_numbers_come_with_their_parts_and_an_interval(of_numbers):
     served, client = of_numbers
     inputs = [[0.5, -1.0], [2.0, 1.0], [0.0, 0.0]]

@@ -1,6 +1,7 @@
 """What depends on Keras's backend: a file for each, with the same functions, of which the names here are one's.
 
-Nothing else in the package imports TensorFlow or JAX. Another backend is another such file, and a branch here.
+Nothing else in the package imports TensorFlow or JAX, but `exports`, whose files are TensorFlow's. Another backend is
+another such file, and a branch here.
 """
 
 try:

@@ -42,13 +42,14 @@ class FreshWeights:
 
     Args:
         model: the model. Its posteriors are read when this is made.
+        portable: whether the file runs elsewhere than in TensorFlow, whose XLA compiles the noise to one loop.
 
     Raises:
         ValueError: if a posterior is made of other noise than standard normals in single precision.
     """
 
-    def __init__(self, model: keras.Model):
-        self._model = model
+    def __init__(self, model: keras.Model, portable: bool = True):
+        self._model, self._portable = model, portable
         sizes: list[int] = []
         _weights(self._posteriors(), _Recorded(sizes))
         self._num_tensors = sum(len(layer.random_weights) for layer in variational_layers(model))
@@ -66,6 +67,8 @@ class FreshWeights:
         first = ops.mod(ops.mod(seed, _SEEDS), _SEEDS - 1)
         # Read once, before the loop over draws.
         posteriors = self._posteriors()
+        if not self._portable:
+            return lambda draw: self._by_tensorflow(posteriors, ops.stack([first, draw * max(self._num_tensors, 1)]))
         count, tensor = ops.convert_to_tensor(self._count), ops.convert_to_tensor(self._tensor)
 
         def weights(draw: Tensor) -> Weights:
@@ -74,6 +77,9 @@ class FreshWeights:
             return _weights(posteriors, _Sliced(normals))
 
         return weights
+
+    def _by_tensorflow(self, posteriors: Posteriors, seed: Tensor) -> Weights:
+        return _weights(posteriors, counted(seed))
 
     def _posteriors(self) -> Posteriors:
         return {layer: layer._posteriors() for layer in variational_layers(self._model)}

@@ -46,7 +46,8 @@ def export(
     | name                                              | of classes                                               |
     | ------------------------------------------------- | -------------------------------------------------------- |
     | `probabilities`                                   | [n, classes]; of one yes or no, [n, 2]                   |
-    | `entropy`, `expected_entropy`, `mutual_information` | in nats, [n]                                           |
+    | `entropy`, its two parts `expected_entropy` and   | in nats, [n]                                             |
+    | `mutual_information`                              |                                                          |
     | `decision`                                        | likeliest class or `abstain`, int32 [n]; with a `cutoff` |
 
     | name                                              | of other targets                                         |
@@ -102,7 +103,7 @@ def export(
     files.check_installed(format)
     if draws == "fresh":
         _check_fresh(model)
-        weights: Any = FreshWeights(model)
+        weights: Any = FreshWeights(model, portable=format != "tf_saved_model")
     else:
         _check_size(model, num_draws)
         weights = stored_weights(model, num_draws, seed)

@@ -3,8 +3,9 @@
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -52,9 +53,12 @@ def write_onnx(network: Network, model: keras.Model, path: str) -> None:
     import onnx
     import tf2onnx
 
-    function, signature = _traceable(network)
+    stored = network.stored
+    # The converter copies constants many times over: the stored weights are inputs to it, and constants of the file.
+    function, signature = _traceable(network, stored)
     with _quiet("tf2onnx"):
         proto, _ = tf2onnx.convert.from_function(function, signature, opset=_OPSET)
+    _make_constant(proto.graph, stored)
     try:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
@@ -82,11 +86,30 @@ def write_litert(network: Network, model: keras.Model, path: str) -> None:
     Path(path).write_bytes(content)
 
 
-def _traceable(network: Network) -> tuple[Any, list[Any]]:
+def _traceable(network: Network, stored: Mapping[str, np.ndarray] = MappingProxyType({})) -> tuple[Any, list[Any]]:
+    """Returns the function of tensors for TensorFlow, and its signature; some stored weights may be among these."""
     import tensorflow as tf
 
     signature = [tf.TensorSpec(spec.shape, spec.dtype, spec.name) for spec in network.signature]
-    return tf.function(lambda *tensors: network(*tensors), input_signature=signature, autograph=False), signature
+    number = len(signature)
+    signature += [tf.TensorSpec(array.shape, array.dtype, name) for name, array in stored.items()]
+
+    def call(*tensors: Any) -> dict[str, Any]:
+        weights = dict(zip(stored, tensors[number:], strict=True))
+        return network(*tensors[:number], stored=weights)
+
+    return tf.function(call, input_signature=signature, autograph=False), signature
+
+
+def _make_constant(graph: Any, stored: Mapping[str, np.ndarray]) -> None:
+    """Makes constants of the inputs of an ONNX graph that are stored weights."""
+    from onnx import numpy_helper
+
+    arrays = {node.name: stored[node.name.split(":")[0]] for node in graph.input if node.name.split(":")[0] in stored}
+    graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
+    kept = [node for node in graph.input if node.name not in arrays]
+    del graph.input[:]
+    graph.input.extend(kept)
 
 
 def _keep_activations(path: Path) -> None:

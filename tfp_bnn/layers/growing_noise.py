@@ -19,7 +19,7 @@ class GrowingNoise(keras.layers.Layer):
     Example:
 
     >>> layer = GrowingNoise()
-    >>> layer(keras.ops.array([[2.0, 0.5]])).shape
+    >>> tuple(layer(keras.ops.array([[2.0, 0.5]])).shape)
     (1, 2)
 
     Source: Seitzer et al. 2022, "On the Pitfalls of Heteroscedastic Uncertainty Estimation with Probabilistic Neural

@@ -159,13 +159,13 @@ class _CompiledDraws:
             structure = self._model(inputs, training=False)
         self._check(structure)
         outputs = keras.tree.flatten(structure)
-        masks = [_mask_beside(output) for output in outputs]
+        masks = [mask_beside(output) for output in outputs]
         self._structure = keras.tree.pack_sequence_as(structure, list(range(len(outputs))))
         self._has_mask = [mask is not None for mask in masks]
         return [*outputs, *(mask for mask in masks if mask is not None)]
 
 
-def _mask_beside(output: Tensor) -> Tensor | None:
+def mask_beside(output: Tensor) -> Tensor | None:
     """Returns the mask that layers gave an output, in the shape of its positions; None if it has none of these."""
     mask = _keras.mask_of(output)
     rank = len(output.shape) - 1
