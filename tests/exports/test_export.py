@@ -196,7 +196,7 @@ OTHER_FORMATS = pytest.mark.skipif(not TENSORFLOW, reason="an error of its own o
         ({"likelihood": bnn.likelihoods.Normal(scale=1.0), "cutoff": 0.5}, "are of classes"),
         ({"num_draws": 10**8}, "Files end at 2 GiB"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else ", ".join(value),
 )
 def test_wrong_arguments_are_one_clear_error(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=rf"(?s){message}.*Received: ."):

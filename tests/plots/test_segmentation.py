@@ -33,7 +33,7 @@ def test_what_is_shown_is_what_the_predictive_says():
         np.testing.assert_array_equal(np.ma.getmaskarray(shown(figure, title)), ~MASK[0])
     limits = {axes.images[0].get_clim() for axes in figure.axes[3:5]}
     assert limits == {(0.0, float(predictive.entropy().max()))}
-    assert [label.get_text() for label in figure.axes[5].get_yticklabels()] == ["a", "b", "c"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,13 @@ def test_a_decision_far_from_the_cutoff_needs_few_draws():
 
 
 @on_tensorflow_alone
+def test_a_single_draw_settles_nothing_and_there_are_no_more():
+    one = bnn.predict(make_model(), X, 1, likelihood=NORMAL, tolerance=0.02, seed=3, verbose=False)
+    assert one.num_draws == 1
+    assert np.isfinite(np.asarray(one.mean())).all()
+
+
+@on_tensorflow_alone
 def test_outputs_are_settled_when_all_positions_are():
     model = make_model(positions=(2,))
     x = np.stack([X[:2], X[2:], X[1:3]])

@@ -117,6 +117,7 @@ def test_one_output_may_be_in_a_list_or_a_dict():
         model = keras.Model(entry, outputs)
         model.compile("sgd", loss)
         predictive, summary = (ask(model, ROWS, num_draws=2, verbose=False) for ask in (bnn.predict, bnn.summarize))
+        bnn.evaluate(model, ROWS, ROWS[:, 0], num_draws=2, verbose=False)
         if isinstance(outputs, dict):
             predictive, summary = predictive["out"], summary["out"]
         assert predictive.outputs.shape == (2, 3, 1)

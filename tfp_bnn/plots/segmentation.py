@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from seaborn import color_palette
 
 from tfp_bnn._checks import check_count
@@ -14,6 +15,8 @@ from tfp_bnn.plots.checks import images_of, names_of
 from tfp_bnn.plots.pictures import as_picture
 from tfp_bnn.plots.style import panels, themed
 from tfp_bnn.prediction.predictive import Predictive, check_classes_of
+
+_LEGEND_COLUMNS = 8
 
 
 @themed
@@ -66,7 +69,7 @@ def segmentation(
         maps = {"True class": _classes(targets, predictive)[:max_images], **maps}
     nats = {"Entropy": shown.entropy(), "Mutual information": shown.mutual_information()}
     columns = 1 + len(maps) + len(nats)
-    figure, axes = panels(len(shown), columns, (1.9 * columns + 1.5, 1.9 * len(shown) + 0.4))
+    figure, axes = panels(len(shown), columns, (1.9 * columns + 0.8, 1.9 * len(shown) + 0.8))
     _draw(figure, axes.reshape(len(shown), columns), images, shown, maps, nats, names)
     return figure
 
@@ -93,8 +96,8 @@ def _draw(
             is_hidden = np.zeros(values[row].shape, bool) if shown.mask is None else ~shown.mask[row]
             drawn[name] = place.imshow(np.ma.masked_where(is_hidden, values[row]), **kinds[name])
             _label(place, name if row == 0 else "")
-    bar = figure.colorbar(drawn["Likeliest class"], ax=list(axes.ravel()), location="left", ticks=range(len(names)))
-    bar.ax.set_yticklabels(names)
+    patches = [Patch(color=color, label=name) for color, name in zip(colors.colors, names, strict=True)]
+    figure.legend(handles=patches, loc="outside lower center", ncols=min(len(names), _LEGEND_COLUMNS))
     figure.colorbar(drawn["Entropy"], ax=list(axes.ravel()), location="right", label="nats")
 
 

@@ -62,9 +62,13 @@ class RunningAverages:
         self._log_sum[rows] = np.logaddexp(self._log_sum[rows], total)
 
     def standard_errors(self) -> np.ndarray:
-        """Returns the Monte Carlo standard error of each mean, [n, ..., d]: over draws, `stddev / sqrt(draws - 1)`."""
+        """Returns the Monte Carlo standard error of each mean, [n, ..., d]: over draws, `stddev / sqrt(draws - 1)`.
+
+        Of a single draw it is not a number: nothing is known of it.
+        """
         averages = self.result()
-        return np.sqrt(averages["epistemic"] / (_beside(self.num_draws, averages["epistemic"]) - 1))
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(averages["epistemic"] / (_beside(self.num_draws, averages["epistemic"]) - 1))
 
     def result(self) -> dict[str, np.ndarray]:
         """Returns the averages that a `PredictiveSummary` holds."""

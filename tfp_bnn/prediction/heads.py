@@ -58,7 +58,7 @@ class Heads:
         if isinstance(values, dict):
             self._check_names(name, values)
             return [values.get(each) for each in self.names]
-        if self.is_one:
+        if self.is_one or (len(self.likelihoods) == 1 and not isinstance(values, list | tuple)):
             return [values]
         if isinstance(values, list | tuple) and len(values) == len(self.likelihoods):
             return list(values)
