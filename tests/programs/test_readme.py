@@ -68,8 +68,13 @@ def test_the_program_for_any_prediction_runs():
 
 
 @on_tensorflow_alone
-def test_the_export_is_a_call_that_the_page_of_exports_tests():
-    assert EXPORT.startswith("bnn.export(model, ")
+def test_the_export_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = keras.Sequential([keras.Input((3,)), bnn.layers.Dense(2)])
+    model.compile(loss=bnn.likelihoods.Categorical())
+    assert "num_draws=50" in EXPORT
+    exec(EXPORT.replace("num_draws=50", "num_draws=2"), {"bnn": bnn, "model": model})
+    assert (tmp_path / "model.onnx").stat().st_size > 0
 
 
 def test_the_layer_runs():

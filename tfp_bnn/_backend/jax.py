@@ -172,9 +172,9 @@ def _values_of(variables: list[Any], model: keras.Model) -> list[Tensor]:
             return [in_training[id(v)] if id(v) in in_training else v.value for v in variables]  # noqa: SIM401
         except TypeError as error:
             # A variable without a value asks its initializer for one, and has none.
-            if not in_training and _keras.is_in_fit_elsewhere(model):
+            if _keras.is_in_fit_elsewhere(model):
                 time.sleep(0.01)  # Its first step has not ended.
-            elif not in_training:
+            else:
                 raise RuntimeError(f"{_IN_TRAINING}Received: model {model.name!r}, in training") from error
 
 
