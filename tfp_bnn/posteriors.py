@@ -203,9 +203,14 @@ class MeanFieldNormal(Posterior):
             for means that were trained already. A weight gets at least a hundredth of what one of the tensor's root
             mean square gets, and `initial_stddev` if all means of the tensor are 0, as those of biases are. None: all
             start at `initial_stddev`.
+        fan_in_stddev: standard deviation at the start in units of `1 / sqrt(fan-in)`, where the fan-in of a tensor
+            is the product of all its axes but the last, as Keras's initializers count: with inputs of root mean square
+            1, the noise of a unit's sum then has this standard deviation, however wide the layer is. Vectors, biases,
+            start at `initial_stddev`. None: all start at `initial_stddev`.
 
     Raises:
-        ValueError: if a standard deviation is not positive, or if `mean_initializer` is no Keras initializer.
+        ValueError: if a standard deviation is not positive, if both kinds of start are given, or if
+            `mean_initializer` is no Keras initializer.
 
     Example:
 
@@ -228,12 +233,21 @@ class MeanFieldNormal(Posterior):
         initial_stddev: float = 0.05,
         mean_initializer: Any = "he_normal",
         relative_stddev: float | None = None,
+        fan_in_stddev: float | None = None,
     ):
         _check_positive("initial_stddev", initial_stddev)
         if relative_stddev is not None:
             _check_positive("relative_stddev", relative_stddev)
+        if fan_in_stddev is not None:
+            _check_positive("fan_in_stddev", fan_in_stddev)
+        if None not in (relative_stddev, fan_in_stddev):
+            raise ValueError(
+                "Give `relative_stddev` or `fan_in_stddev`, not both. "
+                f"Received: relative_stddev={relative_stddev}, fan_in_stddev={fan_in_stddev}"
+            )
         self.initial_stddev = float(initial_stddev)
         self.relative_stddev = None if relative_stddev is None else float(relative_stddev)
+        self.fan_in_stddev = None if fan_in_stddev is None else float(fan_in_stddev)
         self.mean_initializer = keras.initializers.get(mean_initializer)
         if not isinstance(self.mean_initializer, keras.initializers.Initializer):
             raise ValueError(
@@ -262,13 +276,18 @@ class MeanFieldNormal(Posterior):
     def _initial_stddevs(self, mean: np.ndarray) -> Any:
         root_mean_square = np.sqrt(np.mean(np.square(mean, dtype="float64")))
         if self.relative_stddev is None or root_mean_square == 0:
-            return self.initial_stddev
+            return self._stddev_of(mean.shape)
         return self.relative_stddev * np.maximum(np.abs(mean), _LEAST_SHARE * root_mean_square)
+
+    def _stddev_of(self, shape: Sequence[int]) -> float:
+        if self.fan_in_stddev is None or len(shape) < 2:
+            return self.initial_stddev
+        return self.fan_in_stddev / math.sqrt(math.prod(shape[:-1]))
 
     def _start_of_rho(self, mean: Any) -> Tensor:
         ops = keras.ops
         mean = ops.convert_to_tensor(mean)
-        initial = float(softplus_inverse(self.initial_stddev))
+        initial = float(softplus_inverse(self._stddev_of(mean.shape)))
         if self.relative_stddev is None:
             return ops.full_like(mean, initial)
         root_mean_square = ops.sqrt(ops.mean(ops.square(mean)))
@@ -278,7 +297,7 @@ class MeanFieldNormal(Posterior):
 
     def with_mean_initializer(self, mean_initializer: Any) -> "MeanFieldNormal":
         """Returns the same recipe with means that start elsewhere."""
-        return MeanFieldNormal(self.initial_stddev, mean_initializer, self.relative_stddev)
+        return MeanFieldNormal(self.initial_stddev, mean_initializer, self.relative_stddev, self.fan_in_stddev)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
@@ -286,6 +305,7 @@ class MeanFieldNormal(Posterior):
             "initial_stddev": self.initial_stddev,
             "mean_initializer": keras.initializers.serialize(self.mean_initializer),
             "relative_stddev": self.relative_stddev,
+            "fan_in_stddev": self.fan_in_stddev,
         }
 
     @classmethod

@@ -774,7 +774,7 @@ PREDICTION = (
     Fault(
         "the weights of the losses left out of the nll of several outputs",
         "prediction/evaluation.py",
-        'total = sum(each["nll"] * _loss_weight(model, run, name) for name, each in found.items())',
+        'total = sum(each["nll"] * _loss_weight(run, name) for name, each in found.items())',
         'total = sum(each["nll"] for name, each in found.items())',
         in_file("several_outputs", "test_figures_are_of_each_output_and_of_all"),
     ),

@@ -23,6 +23,7 @@ def test_the_programs_run_and_what_they_say_comes_true():
     assert set(names["figures_of_both"]) == {"nll", "kind_nll", "kind_accuracy", "price_nll", "price_rmse"}
     assert {"kind_loss", "price_loss", "nll", "kl"} <= names["history"].keys()
     assert ((names["joint"] >= 0) & (names["joint"] <= 1)).all()
+    assert names["mixed"].draws.shape == (30, 100, 3)
     assert len(names["streamed"]) == len(names["summary"]) == 100
     assert names["of_stream"]["nll"] == pytest.approx(-names["streamed"].log_prob(names["y"]["kind"]).mean(), rel=0.05)
     assert np.mean(names["decided"].num_draws) < np.mean(names["settled"].num_draws)

@@ -1,7 +1,8 @@
 """Bayesian networks, ready made."""
 
+from tfp_bnn.models.ensemble import Ensemble, ensemble
 from tfp_bnn.models.lenet5 import lenet5
 from tfp_bnn.models.mlp import mlp
 from tfp_bnn.models.tabular import Tabular, tabular
 
-__all__ = ["Tabular", "lenet5", "mlp", "tabular"]
+__all__ = ["Ensemble", "Tabular", "ensemble", "lenet5", "mlp", "tabular"]

@@ -12,7 +12,7 @@ from tfp_bnn.prediction.summary import PredictiveSummary, summaries, summed_up
 
 
 def evaluate(
-    model: keras.Model,
+    model: keras.Model | Sequence[keras.Model],
     x: Any,
     y: Any = None,
     num_draws: int = 50,
@@ -33,7 +33,7 @@ def evaluate(
     model hides.
 
     Args:
-        model: a Keras model with Bayesian layers, as `tfp_bnn.predict` takes it.
+        model: a Keras model with Bayesian layers, or a list of them, as `tfp_bnn.predict` takes it.
         x: inputs, arrays or a stream of batches (inputs, targets), as `tfp_bnn.predict` takes them.
         y: labels or targets of the n inputs; for several outputs a dict or list of them. None if `x` has them.
         num_draws: how many weight draws, S, at least 1.
@@ -95,7 +95,7 @@ def evaluate(
         )
     if run.heads.is_one:
         return found[None]
-    total = sum(each["nll"] * _loss_weight(model, run, name) for name, each in found.items())
+    total = sum(each["nll"] * _loss_weight(run, name) for name, each in found.items())
     return {"nll": total} | {f"{name}_{key}": value for name, each in found.items() for key, value in each.items()}
 
 
@@ -105,8 +105,8 @@ def _gathered(run: Pass, name: str, parts: Sequence[Any]) -> list[np.ndarray | N
     return [None if each[0] is None else np.concatenate(each) for each in zip(*of_batches, strict=True)]
 
 
-def _loss_weight(model: keras.Model, run: Pass, name: str) -> float:
-    weights = _keras.loss_weights(model)
+def _loss_weight(run: Pass, name: str) -> float:
+    weights = _keras.loss_weights(run.model)
     if isinstance(weights, dict):
         return weights.get(name, 1.0)
     return 1.0 if weights is None else keras.tree.flatten(weights)[run.heads.names.index(name)]

@@ -8,7 +8,8 @@ import numpy as np
 
 from tfp_bnn._checks import check_count
 from tfp_bnn.prediction import draws
-from tfp_bnn.prediction.heads import Heads, check_outputs, heads_of, known_heads
+from tfp_bnn.prediction.heads import Heads, check_outputs, heads_of
+from tfp_bnn.prediction.mixture import Mixture, members_of
 from tfp_bnn.prediction.sources import Batch, source_of
 
 Tensor = Any
@@ -18,7 +19,7 @@ class Pass:
     """A pass over inputs, in batches.
 
     Args:
-        model: the model.
+        model: the model, an ensemble, or a list of models.
         x, y, sample_weight, batch_size, steps: see `sources.source_of`.
         num_draws: how many weight draws.
         likelihood: see `heads.heads_of`.
@@ -28,7 +29,7 @@ class Pass:
 
     def __init__(
         self,
-        model: keras.Model,
+        model: Any,
         x: Any,
         y: Any = None,
         sample_weight: Any = None,
@@ -40,13 +41,14 @@ class Pass:
         seed: int | None,
         verbose: bool,
     ):
-        self._model, self._likelihood = model, likelihood
+        self._mixture = Mixture(members_of(model), likelihood)
+        self.model, self._likelihood = self._mixture.first, likelihood
         self._num_draws, self._seed, self._verbose = check_count("num_draws", num_draws), seed, verbose
         check_count("batch_size", batch_size)
-        self._heads = known_heads(model, likelihood)
-        self._source = source_of(model, x, y, sample_weight, batch_size=batch_size, steps=steps)
+        self._heads = self._mixture.heads
+        self._source = source_of(self.model, x, y, sample_weight, batch_size=batch_size, steps=steps)
         self._has_checked_draws = False
-        self.seeds: np.ndarray = np.zeros((0, 2), "int32")
+        self.seeds: np.ndarray = np.zeros((0, 3), "int32")
 
     def batches(self) -> Iterator[tuple[Batch, Any]]:
         """Yields each batch once, with a progress bar that counts inputs; `seeds` are there from the first on."""
@@ -61,14 +63,14 @@ class Pass:
         ) as bar:
             for batch in self._source.batches:
                 if not len(self.seeds):
-                    self.seeds = draws.seeds_of_draws(self._model, batch.inputs, self._num_draws, self._seed)
+                    self.seeds = self._mixture.seeds(batch.inputs, self._num_draws, self._seed)
                 yield batch, bar
 
     def draw(self, batch: Any, seeds: np.ndarray) -> draws.DrawnOutputs:
         """Returns the outputs of networks drawn with some of the seeds; raises ValueError as the likelihoods do."""
 
         def check(outputs: Any) -> None:
-            heads = self._heads or heads_of(self._model, outputs, self._likelihood)
+            heads = self._heads or heads_of(self.model, outputs, self._likelihood)
             flat = keras.tree.flatten(outputs)
             check_outputs(heads, flat)
             for output, each in zip(flat, heads.likelihoods, strict=True):
@@ -78,9 +80,9 @@ class Pass:
                         f"them a last axis. Received: outputs of shape {tuple(output.shape)}"
                     )
 
-        drawn = draws.draw_outputs(self._model, batch, seeds, check)
+        drawn = self._mixture.draw(batch, seeds, check)
         if self._heads is None:
-            self._heads = heads_of(self._model, drawn.structure, self._likelihood)
+            self._heads = heads_of(self.model, drawn.structure, self._likelihood)
         if not self._has_checked_draws:
             self._has_checked_draws = True
             for outputs, likelihood in zip(drawn.outputs, self.heads.likelihoods, strict=True):

@@ -1,5 +1,6 @@
 """Monte Carlo prediction: many draws of a network's weights, and what each says of all inputs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,7 +13,7 @@ from tfp_bnn.prediction.predictive import Predictive
 
 
 def predict(
-    model: keras.Model,
+    model: keras.Model | Sequence[keras.Model],
     x: Any,
     num_draws: int | None = None,
     batch_size: int = 1000,
@@ -39,6 +40,8 @@ def predict(
     Args:
         model: a Keras model with Bayesian layers. Its outputs are [n, outputs], or have positions, such as time steps
             or pixels, between: [n, time, outputs], [n, height, width, outputs].
+            Or a list of such models, whose draws are then mixed, in turn as many of each: a posterior with several
+            modes; see `models.ensemble`.
         x: inputs, an array [n, ...], a DataFrame or rows in nested lists; for several inputs a list or dict of these.
             Or a stream of batches: a `tf.data.Dataset`, a `PyDataset`, a `DataLoader`, a generator. Of batches
             (inputs, targets) the inputs are taken. A stream is read once, batch by batch, in its order.

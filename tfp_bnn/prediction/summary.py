@@ -110,7 +110,7 @@ class PredictiveSummary(BasePredictive):
 
 
 def summarize(
-    model: keras.Model,
+    model: keras.Model | Sequence[keras.Model],
     x: Any,
     y: Any = None,
     num_draws: int = 1000,
@@ -127,7 +127,7 @@ def summarize(
     `tfp_bnn.predict`.
 
     Args:
-        model: a Keras model with Bayesian layers, as `tfp_bnn.predict` takes it.
+        model: a Keras model with Bayesian layers, or a list of them, as `tfp_bnn.predict` takes it.
         x: inputs, arrays or a stream of batches, as `tfp_bnn.predict` takes them.
         y: labels or targets of the n inputs, for held-out nats; for several outputs a dict or list of them. None if
             there are none, or if `x` is a stream of (inputs, targets).
