@@ -101,6 +101,16 @@ def _normal_normal(posterior: posteriors.NormalWeights, prior: priors.Normal) ->
     return half_precision * squares - posterior.sum_log_stddev() + constant
 
 
+@register_closed_form(posteriors.NormalWeights, priors.FittedNormal)
+def _normal_fitted(posterior: posteriors.NormalWeights, prior: priors.FittedNormal) -> Tensor:
+    """The same with m_p = 0, and s_p as it is today."""
+    ops = keras.ops
+    scale = ops.cast(prior.scale, posterior.mean.dtype)
+    squares = ops.sum(ops.square(posterior.stddev)) + posterior.sum_squares()
+    constant = posterior.num_kept() * (ops.log(scale) - 0.5)
+    return 0.5 * squares / ops.square(scale) - posterior.sum_log_stddev() + constant
+
+
 @register_closed_form(posteriors.NormalWeights, priors.EarlierWeights)
 def _normal_earlier(posterior: posteriors.NormalWeights, prior: priors.EarlierWeights) -> Tensor:
     """The sum of `log(s_p / s_q) + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2`, with m_p and s_p of each weight."""

@@ -42,12 +42,18 @@ class RegressionSet(NamedTuple):
     train: np.ndarray
     test: np.ndarray
 
+    def rows(self, number: int, validate: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the numbers of a split's rows to learn from, and of those to measure on; see `split`."""
+        train, test = self.train[number], self.test[number]
+        if not validate:
+            return train, test
+        shuffled = np.random.default_rng(number).permutation(train)
+        test, train = np.split(shuffled, [round(VALIDATION_SHARE * len(train))])
+        return train, test
+
     def split(self, number: int, validate: bool = False) -> Split:
         """Returns a split; to validate, its test rows are a fifth of its training rows, and the others train."""
-        train, test = self.train[number], self.test[number]
-        if validate:
-            shuffled = np.random.default_rng(number).permutation(train)
-            test, train = np.split(shuffled, [round(VALIDATION_SHARE * len(train))])
+        train, test = self.rows(number, validate)
         x, y = _standardised(self.x, train), _standardised(self.y[:, np.newaxis], train)
         return Split(x[train], y[train], x[test], y[test], float(self.y[train].std()))
 

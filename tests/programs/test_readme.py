@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tfp_bnn as bnn
+from benchmarks import readme_regression
 from tests.support.on_backends import on_tensorflow_alone
 
 ROOT = Path(__file__).parents[2]
@@ -15,12 +16,15 @@ README = (ROOT / "README.md").read_text()
 REGRESSION, LENET5, OWN_MODEL, ANYTHING, EXPORT, LAYERS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_the_regression_program_runs():
-    x = np.linspace(-0.5, 0.5, 32).reshape(-1, 1)
-    names = {"x": x, "y": 10 * np.sin(2 * np.pi * x), "x_test": np.linspace(-1.5, 1.5, 50)[:, None]}
-    assert "epochs=1500" in REGRESSION
-    exec(REGRESSION.replace("epochs=1500", "epochs=3"), names)
-    assert names["predictive"].draws.shape == (500, 50, 1)
+def test_the_regression_program_fits_and_is_unsure_outside_the_data():
+    names = {}
+    keras.utils.set_random_seed(0)
+    assert "num_examples=len(x)" in REGRESSION
+    exec(REGRESSION, names)
+    assert names["predictive"].draws.shape == (500, 301, 1)
+    found = readme_regression.figures(names)
+    assert found["mse"] < 1.5  # the noise has 1
+    assert found["ratio"] > 4
 
 
 @on_tensorflow_alone

@@ -2,6 +2,7 @@
 
 from tfp_bnn._prior_sharing import kept_shared
 from tfp_bnn.priors.earlier_posterior import EarlierPosterior, EarlierWeights, from_posterior
+from tfp_bnn.priors.fitted_normal import FittedNormal
 from tfp_bnn.priors.normal import Normal
 from tfp_bnn.priors.prior import Prior
 from tfp_bnn.priors.scale_mixture import ScaleMixture
@@ -10,6 +11,7 @@ __all__ = [
     "NAMES",
     "EarlierPosterior",
     "EarlierWeights",
+    "FittedNormal",
     "Normal",
     "Prior",
     "ScaleMixture",
