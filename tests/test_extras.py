@@ -51,6 +51,7 @@ print(bnn.Predictive(np.zeros((3, 5, 1)), bnn.likelihoods.StudentT(scale=1.0)).q
 # What is called without its extra, and the extra that brings it.
 CALLS = {
     "bnn.plots": "plots",
+    "bnn.sklearn": "sklearn",
     "classes.to_frame()": "data",
     "bnn.metrics.reliability(classes.mean(), [0])": "data",
     "bnn.metrics.accuracy_rejection_curve([0.5], [1])": "data",
@@ -116,7 +117,7 @@ def test_every_extra_that_is_named_exists():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "needed":
                 named.update(extra for name in node.args for extra in name.value.split(","))
-    assert named == {"tensorflow", "tfp", "plots", "data", "export"}
+    assert named == {"tensorflow", "tfp", "plots", "data", "export", "sklearn"}
     assert EXTRAS["all"] == [f"tfp-bnn[{','.join(sorted({*named, 'jax'}))}]"]
 
 

@@ -7,7 +7,7 @@
     model.fit(x, y, batch_size=128, epochs=10, callbacks=[bnn.callbacks.KLWeight(num_examples=len(x))])
     predictive = bnn.predict(model, x_test, num_draws=50)
 
-TFP, SciPy, pandas and what draws figures are imported when they are first needed.
+TFP, SciPy, pandas, scikit-learn and what draws figures are imported when they are first needed.
 """
 
 import importlib
@@ -54,7 +54,7 @@ from tfp_bnn.transforms.to_deterministic import to_deterministic  # noqa: E402
 from tfp_bnn.transforms.with_priors import with_priors  # noqa: E402
 
 if TYPE_CHECKING:
-    from tfp_bnn import plots
+    from tfp_bnn import plots, sklearn
 
 __version__ = "0.1.0"
 
@@ -92,6 +92,7 @@ __all__ = [
     "priors",
     "prune",
     "signal_to_noise",
+    "sklearn",
     "summarize",
     "summary",
     "to_bayesian",
@@ -104,4 +105,7 @@ def __getattr__(name: str) -> Any:
     if name == "plots":
         with needed("plots"):
             return importlib.import_module("tfp_bnn.plots")
+    if name == "sklearn":
+        with needed("sklearn"):
+            return importlib.import_module("tfp_bnn.sklearn")
     raise AttributeError(f"module 'tfp_bnn' has no attribute {name!r}")

@@ -1,7 +1,8 @@
 """A Bayesian network for tables: rows of numbers in, a number or a class out, in the units in which they come."""
 
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from tfp_bnn.callbacks.kl_weight import KLWeight
 from tfp_bnn.callbacks.noise_warmup import NoiseWarmup
 from tfp_bnn.layers.growing_noise import GrowingNoise
 from tfp_bnn.layers.units_of_targets import UnitsOfTargets
+from tfp_bnn.models.rounds import rounds_of
 from tfp_bnn.prediction.inputs import is_stream
 
 Tensor = Any
@@ -24,12 +26,14 @@ NOISES: dict[str, type[likelihoods.LocationScale]] = {
 }
 """Likelihoods of real targets by the names that `tabular` takes."""
 
-_BATCH_SIZE = 100
-_STEPS = 5_000
+BATCH_SIZE = 100
+STEPS = 5_000
 _STEPS_AT_ONCE = 10
-_LEARNING_RATE = 0.01
+LEARNING_RATE = 0.01
 _WARMUP = 0.75
 """Share of the epochs over which the KL term and the varying noise come in."""
+
+_OF_EPOCHS = ("initial_epoch", "shuffle", "steps_per_epoch", "validation_split")
 
 
 def tabular(
@@ -183,6 +187,9 @@ class Tabular(keras.Model):
         epochs: int | None = None,
         verbose: Any = "auto",
         callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        *,
+        steps: int | None = None,
+        learning_rate: float | None = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Trains the network as `keras.Model.fit` does, with defaults of its own.
@@ -195,11 +202,22 @@ class Tabular(keras.Model):
             verbose: "auto" for one progress bar; otherwise as Keras takes it.
             callbacks: Keras callbacks. Without a `KLWeight` among them there is one with a warm-up over three quarters
                 of the epochs, over which the noise begins to vary, too.
+            steps: instead of `epochs`, about how many optimizer steps. An epoch of Keras is then as many passes over
+                the arrays as 50 steps take, which for small tables is many times faster.
+            learning_rate: at the start, of the default optimizer; it falls to 0 along a cosine. None for 0.01.
             **kwargs: what else Keras's `fit` takes.
 
         Raises:
-            ValueError: if the data are a stream and `adapt` was not called, or as `adapt` does.
+            ValueError: if the data are a stream and `adapt` was not called, or as `adapt` does; if `steps` comes with
+                what speaks of epochs; if there is a learning rate and an optimizer that has its own.
         """
+        if learning_rate is not None and (self.compiled or not learning_rate > 0):
+            raise ValueError(
+                "`learning_rate` must be positive, and is of the default optimizer: a compiled model has its own. "
+                f"Received: learning_rate={learning_rate}, with the model {'' if self.compiled else 'not '}compiled"
+            )
+        if steps is not None:
+            _check_steps(steps, x, epochs, callbacks or (), kwargs)
         if not float(keras.ops.convert_to_numpy(self.adapted.value)):
             if x is None or is_stream(x):
                 raise ValueError(
@@ -207,20 +225,29 @@ class Tabular(keras.Model):
                     f"some of them first. Received: x={type(x).__name__}"
                 )
             self.adapt(x, y)
-        batch_size = batch_size or (None if is_stream(x) else min(_BATCH_SIZE, len(x)))
-        steps = None if is_stream(x) else math.ceil(len(x) * (1 - kwargs.get("validation_split", 0.0)) / batch_size)
-        epochs = epochs or (math.ceil(_STEPS / steps) if steps else 1)
+        batch_size = batch_size or (None if is_stream(x) else min(BATCH_SIZE, len(x)))
+        beta = 1.0
+        if steps is not None:
+            batch_size, num_rows = min(batch_size, len(x)), len(x)
+            rows, epochs = rounds_of(num_rows, batch_size, steps, random.getrandbits(31))
+            x, y = np.asarray(x)[rows], np.asarray(y)[rows]
+            if (sample_weight := kwargs.get("sample_weight")) is not None:
+                kwargs["sample_weight"] = np.asarray(sample_weight)[rows]
+            # Rows that come again are no further observations.
+            beta, kwargs["shuffle"] = len(rows) / num_rows, False
+        an_epoch = None if is_stream(x) else math.ceil(len(x) * (1 - kwargs.get("validation_split", 0.0)) / batch_size)
+        epochs = epochs or (math.ceil(STEPS / an_epoch) if an_epoch else 1)
         if not self.compiled:
-            self._compile_with_defaults(steps or _STEPS, epochs)
-        chosen = [*(callbacks or ()), *self._default_callbacks(callbacks or (), epochs)]
+            self._compile_with_defaults(an_epoch or STEPS, epochs, learning_rate or LEARNING_RATE)
+        chosen = [*(callbacks or ()), *self._default_callbacks(callbacks or (), epochs, beta)]
         if verbose == "auto":
             from tqdm.keras import TqdmCallback  # Slow to import.
 
             chosen, verbose = [*chosen, TqdmCallback(verbose=0, desc=self.name)], 0
         return super().fit(x, y, batch_size, epochs, verbose, chosen, **kwargs)
 
-    def _compile_with_defaults(self, steps: int, epochs: int) -> None:
-        rate = keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps * epochs)
+    def _compile_with_defaults(self, steps: int, epochs: int, learning_rate: float) -> None:
+        rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps * epochs)
         self.compile(
             keras.optimizers.Adam(rate),
             loss=self.likelihood,
@@ -228,12 +255,14 @@ class Tabular(keras.Model):
             # Steps of a small network take less than what Keras does between them.
             steps_per_execution=min(steps, _STEPS_AT_ONCE),
         )
+        # TensorFlow traces a step twice that makes variables, and that takes seconds.
+        self.optimizer.build(self.trainable_variables)
 
-    def _default_callbacks(self, given: Sequence[Any], epochs: int) -> list[keras.callbacks.Callback]:
+    def _default_callbacks(self, given: Sequence[Any], epochs: int, beta: float) -> list[keras.callbacks.Callback]:
         if any(isinstance(callback, KLWeight) for callback in given):
             return []
         warmup = _WARMUP * epochs
-        return [KLWeight(warmup_epochs=warmup), *([NoiseWarmup(warmup)] if self.noise is not None else [])]
+        return [KLWeight(beta=beta, warmup_epochs=warmup), *([NoiseWarmup(warmup)] if self.noise is not None else [])]
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the constructor takes."""
@@ -252,3 +281,15 @@ def _sequence(units: Any) -> Sequence[Any]:
     if not isinstance(units, Sequence):
         raise ValueError(f"`units` must be the widths of the hidden layers, such as (50, 50). Received: {units!r}")
     return units
+
+
+def _check_steps(steps: Any, x: Any, epochs: Any, callbacks: Sequence[Any], others: Mapping[str, Any]) -> None:
+    check_count("steps", steps)
+    of_epochs = {"epochs": epochs, **{name: others.get(name) for name in _OF_EPOCHS}}
+    given = [name for name, value in of_epochs.items() if value is not None]
+    given += ["KLWeight" for callback in callbacks if isinstance(callback, KLWeight)]
+    if x is None or is_stream(x) or given:
+        raise ValueError(
+            "`steps` counts batches of arrays, and goes without a stream, and without what counts epochs or their "
+            f"rows. Received: steps={steps}, x={type(x).__name__}{''.join(f', {name}' for name in given)}"
+        )
