@@ -89,6 +89,21 @@ def test_what_was_adapted_stays_and_what_is_said_goes_before(trained):
 
 
 @on_tensorflow_alone
+def test_steps_are_counted_and_rows_that_come_again_are_no_further_observations():
+    model = bnn.models.tabular(num_features=2, units=())
+    history = model.fit(X, Y, steps=120, learning_rate=0.5, verbose=0, sample_weight=np.ones(300))
+    assert int(model.optimizer.iterations.numpy()) == 126  # 3 rounds of 14 passes over 300 rows, 3 steps each
+    assert len(history.history["nll"]) == 3
+    assert model.head.kl_weight == pytest.approx(1 / 300)
+    assert history.history["nll"][-1] < history.history["nll"][0]
+    before = model.optimizer
+    model.fit(X[:40], Y[:40], batch_size=1000, steps=2, verbose=0)
+    assert model.optimizer is before
+    assert int(before.iterations.numpy()) == 128
+    assert model.head.kl_weight == pytest.approx(1 / 40)
+
+
+@on_tensorflow_alone
 def test_classes_and_several_targets():
     labels = (X[:, 0] > 50).astype(int)
     classifier = bnn.models.tabular(num_features=2, num_classes=2, units=(10,))
@@ -114,6 +129,19 @@ def test_classes_and_several_targets():
             r"missing values.* Received: nan in column 0",
         ),
         (lambda: bnn.models.tabular(2).fit(iter([(X, Y)])), r"call model\.adapt\(x, y\).* Received: x=list_iterator"),
+        (lambda: bnn.models.tabular(2).fit(X, Y, steps=0), "`steps` must be a positive integer. Received: steps=0"),
+        (
+            lambda: bnn.models.tabular(2).fit(X, Y, epochs=2, steps=10, callbacks=[bnn.callbacks.KLWeight(300)]),
+            "`steps` counts batches.* Received: steps=10, x=ndarray, epochs, KLWeight",
+        ),
+        (
+            lambda: bnn.models.tabular(2).fit(X, Y, steps=10, validation_split=0.5),
+            "goes without a stream, and without what counts epochs.*, validation_split",
+        ),
+        (
+            lambda: bnn.models.tabular(2).fit(X, Y, learning_rate=-1.0),
+            "`learning_rate` must be positive.* Received: learning_rate=-1.0, with the model not compiled",
+        ),
         (lambda: bnn.callbacks.NoiseWarmup(0), "`epochs` must be positive. Received: epochs=0"),
         (lambda: bnn.layers.GrowingNoise()(np.zeros((2, 3))), "a location and a scale.*Received: 3 outputs"),
         (

@@ -6,8 +6,7 @@ import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import tfp_bnn as bnn
-from tests.support.on_backends import UNCOMPILED, on_tensorflow_alone
-from tfp_bnn.models.tabular import Tabular
+from tests.support.on_backends import on_tensorflow_alone
 
 pytestmark = on_tensorflow_alone
 
@@ -46,17 +45,7 @@ CASES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _few_steps_are_not_compiled(monkeypatch):
-    compile_with_defaults = Tabular._compile_with_defaults
-
-    def uncompiled(model, *args):
-        compile_with_defaults(model, *args)
-        model.run_eagerly, model.steps_per_execution = UNCOMPILED["run_eagerly"], 1
-
-    monkeypatch.setattr(Tabular, "_compile_with_defaults", uncompiled)
-
-
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(("estimator", "check"), CASES)
 def test_the_checks_of_scikit_learn_pass(estimator, check, request):
     if is_repeated(estimator, check) and not request.config.getoption("--thorough"):

@@ -24,8 +24,8 @@ def rounds_of(num_rows: int, batch_size: int, steps: int, seed: int) -> Rounds:
     """Returns rounds of shuffled rows that are about so many steps of training.
 
     An epoch costs Keras more than the steps of a small network, and a small table has few steps a pass. So a round is
-    as many passes as 50 steps take, each in an order of its own. Its last batch is filled up with rows of one more pass:
-    a batch of another size would be compiled by itself.
+    as many passes as 50 steps take, each in an order of its own; the next round repeats it. Its last batch is filled up
+    with rows of one more pass: a batch of another size would be compiled by itself.
 
     Args:
         num_rows: rows of the table.

@@ -218,7 +218,7 @@ class Tabular(keras.Model):
             )
         if steps is not None:
             _check_steps(steps, x, epochs, callbacks or (), kwargs)
-        if not float(keras.ops.convert_to_numpy(self.adapted.value)):
+        if not float(keras.ops.add(self.adapted.value, 0.0)):
             if x is None or is_stream(x):
                 raise ValueError(
                     "A stream of batches does not say how large inputs and targets are: call model.adapt(x, y) with "

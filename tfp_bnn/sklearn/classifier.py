@@ -25,7 +25,7 @@ class BayesianClassifier(ClassifierMixin, BayesianEstimator):
 
     Args:
         units: widths of the hidden layers.
-        prior: a `tfp_bnn.priors.Prior` of all weights, copied for each `fit`; None for a `ScaleMixture` that is learned.
+        prior: a `tfp_bnn.priors.Prior` of all weights, which each `fit` copies; None for a learned `ScaleMixture`.
         initial_stddev: posterior standard deviation at the start.
         steps: about how many steps the optimizer takes; `n_iter_` says how many.
         batch_size: rows of a step; all rows if there are fewer.
@@ -97,7 +97,7 @@ class BayesianClassifier(ClassifierMixin, BayesianEstimator):
         if len(self.classes_) < 2:
             raise ValueError(
                 "A classifier needs rows of two classes at least, of weights that are not 0. Received: one class, "
-                f"{self.classes_[0]!r}"
+                f"{self.classes_[0]}"
             )
         return self._train(x, labels, weights, num_classes=len(self.classes_))
 

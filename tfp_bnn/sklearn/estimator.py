@@ -44,7 +44,8 @@ class BayesianEstimator(BaseEstimator):
             weights: of the rows, or None.
             **arguments: of `tabular`, beside those that both estimators have.
         """
-        check_count("num_draws", self.num_draws)
+        for name in ("steps", "batch_size", "num_draws"):
+            check_count(name, getattr(self, name))
         random_state = check_random_state(self.random_state)
         self._seed_of_draws = int(random_state.randint(_SEEDS))
         with random_numbers_of(int(random_state.randint(_SEEDS))):

@@ -25,7 +25,7 @@ class BayesianRegressor(MultiOutputMixin, RegressorMixin, BayesianEstimator):
     Args:
         units: widths of the hidden layers.
         noise: "normal", "student_t" (which bounds what outliers cost) or "laplace".
-        prior: a `tfp_bnn.priors.Prior` of all weights, copied for each `fit`; None for a `ScaleMixture` that is learned.
+        prior: a `tfp_bnn.priors.Prior` of all weights, which each `fit` copies; None for a learned `ScaleMixture`.
         initial_stddev: posterior standard deviation at the start.
         steps: about how many steps the optimizer takes; `n_iter_` says how many.
         batch_size: rows of a step; all rows if there are fewer.
