@@ -12,7 +12,7 @@ pytestmark = on_tensorflow_alone
 
 # Networks without a hidden layer, of few steps: what is checked is the contract. Those of training ask for a good fit.
 ARGUMENTS = {"units": (), "num_draws": 3}
-BRIEF, TRAINED = {"steps": 1, **ARGUMENTS}, {"steps": 6, "learning_rate": 0.5, **ARGUMENTS}
+BRIEF, TRAINED = {"steps": 1, **ARGUMENTS}, {"steps": 15, "learning_rate": 0.3, **ARGUMENTS}
 ESTIMATORS = bnn.sklearn.BayesianRegressor, bnn.sklearn.BayesianClassifier
 EXPECTED_TO_FAIL = {
     "check_sample_weight_equivalence_on_dense_data": "equal in expectation alone: batches and noise are drawn by rows"
