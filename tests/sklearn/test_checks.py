@@ -34,7 +34,8 @@ def checks_of(make):
 def is_repeated(estimator, check):
     """Returns whether a check, or nearly it, runs on another estimator or other arrays too."""
     of_memory_maps = isinstance(check, functools.partial) and bool(check.keywords)
-    is_general = "classifier" not in name_of(check) and "decision" not in name_of(check)
+    # Those of what a classifier does otherwise than a regressor.
+    is_general = not any(word in name_of(check) for word in ("classifier", "decision", "unfitted", "invariance"))
     return of_memory_maps or (is_general and isinstance(estimator, bnn.sklearn.BayesianClassifier))
 
 

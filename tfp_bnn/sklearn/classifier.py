@@ -110,7 +110,8 @@ class BayesianClassifier(ClassifierMixin, BayesianEstimator):
         Raises:
             ValueError: as `predictive` does.
         """
-        probabilities = np.asarray(self.predictive(X).mean(), "float64")
+        predictive, num_rows = self._predictive_of_blocks(X)
+        probabilities = np.asarray(predictive.mean(), "float64")[:num_rows]
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -122,4 +123,5 @@ class BayesianClassifier(ClassifierMixin, BayesianEstimator):
         Raises:
             ValueError: as `predictive` does.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[likeliest]

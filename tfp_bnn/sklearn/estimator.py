@@ -84,12 +84,19 @@ class BayesianEstimator(BaseEstimator):
             ValueError: if `X` does not have the columns of the training data, or holds what is not finite.
             sklearn.exceptions.NotFittedError: before `fit`.
         """
+        predictive, num_rows = self._predictive_of_blocks(X)
+        return predictive[:num_rows]
+
+    def _predictive_of_blocks(self, X: Any) -> tuple[Predictive, int]:
+        """Returns the predictive distribution of rows filled up to whole blocks, and how many are not filled in.
+
+        In blocks of one size a row's figures are the same to the last digit, whichever rows are beside it.
+        """
         check_is_fitted(self)
         x = validate_data(self, X, dtype="float32", reset=False)
-        # In blocks of one size a row's outputs are the same to the last digit, whichever rows are beside it.
         blocks = filled_up(x, -(-len(x) // _BLOCK) * _BLOCK)
-        predictive = predict(self.model_, blocks, self.num_draws, seed=self._seed_of_draws, verbose=bool(self.verbose))
-        return predictive[: len(x)]
+        verbose = bool(self.verbose)
+        return predict(self.model_, blocks, self.num_draws, seed=self._seed_of_draws, verbose=verbose), len(x)
 
 
 def with_weight(x: np.ndarray, y: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -109,9 +109,9 @@ class BayesianRegressor(MultiOutputMixin, RegressorMixin, BayesianEstimator):
         Raises:
             ValueError: as `predictive` does.
         """
-        predictive = self.predictive(X)
-        mean = self._shaped(predictive.mean())
-        return (mean, self._shaped(predictive.stddev())) if return_std else mean
+        predictive, num_rows = self._predictive_of_blocks(X)
+        mean = self._shaped(predictive.mean())[:num_rows]
+        return (mean, self._shaped(predictive.stddev())[:num_rows]) if return_std else mean
 
     def predict_interval(self, X: Any, level: float = 0.9) -> np.ndarray:
         """Returns the central interval that holds y with a probability, equal tails on both sides.
