@@ -1,5 +1,7 @@
 """A network for tables, in the units in which these come."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -104,6 +106,16 @@ def test_steps_are_counted_and_rows_that_come_again_are_no_further_observations(
 
 
 @on_tensorflow_alone
+def test_without_a_word_it_trains_for_a_number_of_steps_in_few_epochs(monkeypatch):
+    monkeypatch.setattr(sys.modules["tfp_bnn.models.tabular"], "STEPS", 100)
+    model = bnn.models.tabular(num_features=2, units=(5,))
+    history = model.fit(X, Y, verbose=0)
+    assert int(model.optimizer.iterations) == 102  # two rounds of 17 passes of 3 batches
+    assert len(history.epoch) == 2
+    assert model.head.kl_weight == pytest.approx(1 / 300)
+
+
+@on_tensorflow_alone
 def test_classes_and_several_targets():
     labels = (X[:, 0] > 50).astype(int)
     classifier = bnn.models.tabular(num_features=2, num_classes=2, units=(10,))
@@ -132,7 +144,7 @@ def test_classes_and_several_targets():
         (lambda: bnn.models.tabular(2).fit(X, Y, steps=0), "`steps` must be a positive integer. Received: steps=0"),
         (
             lambda: bnn.models.tabular(2).fit(X, Y, epochs=2, steps=10, callbacks=[bnn.callbacks.KLWeight(300)]),
-            "`steps` counts batches.* Received: steps=10, x=ndarray, epochs, KLWeight",
+            "`steps` counts batches.* Received: steps=10, epochs, KLWeight",
         ),
         (
             lambda: bnn.models.tabular(2).fit(X, Y, steps=10, validation_split=0.5),

@@ -198,12 +198,13 @@ class Tabular(keras.Model):
             x: inputs, [n, features].
             y: targets, [n] or [n, targets], or labels.
             batch_size: None for 100, or all rows if there are fewer.
-            epochs: None for as many as 5,000 steps take.
+            epochs: None for as many as `steps` take.
             verbose: "auto" for one progress bar; otherwise as Keras takes it.
             callbacks: Keras callbacks. Without a `KLWeight` among them there is one with a warm-up over three quarters
                 of the epochs, over which the noise begins to vary, too.
             steps: instead of `epochs`, about how many optimizer steps. An epoch of Keras is then as many passes over
-                the arrays as 50 steps take, which for small tables is many times faster.
+                the arrays as 50 steps take, which for small tables is many times faster. None for 5,000, unless
+                something speaks of epochs: `epochs`, `validation_split`, a `KLWeight`, a stream.
             learning_rate: at the start, of the default optimizer; it falls to 0 along a cosine. None for 0.01.
             **kwargs: what else Keras's `fit` takes.
 
@@ -216,15 +217,12 @@ class Tabular(keras.Model):
                 "`learning_rate` must be positive, and is of the default optimizer: a compiled model has its own. "
                 f"Received: learning_rate={learning_rate}, with the model {'' if self.compiled else 'not '}compiled"
             )
+        callbacks = list(callbacks or ())
+        if steps is None and epochs is None and not _what_counts_epochs(x, None, callbacks, kwargs):
+            steps = STEPS
         if steps is not None:
-            _check_steps(steps, x, epochs, callbacks or (), kwargs)
-        if not float(keras.ops.add(self.adapted.value, 0.0)):
-            if x is None or is_stream(x):
-                raise ValueError(
-                    "A stream of batches does not say how large inputs and targets are: call model.adapt(x, y) with "
-                    f"some of them first. Received: x={type(x).__name__}"
-                )
-            self.adapt(x, y)
+            _check_steps(steps, x, epochs, callbacks, kwargs)
+        self._adapt_once(x, y)
         batch_size = batch_size or (None if is_stream(x) else min(BATCH_SIZE, len(x)))
         beta = 1.0
         if steps is not None:
@@ -239,12 +237,22 @@ class Tabular(keras.Model):
         epochs = epochs or (math.ceil(STEPS / an_epoch) if an_epoch else 1)
         if not self.compiled:
             self._compile_with_defaults(an_epoch or STEPS, epochs, learning_rate or LEARNING_RATE)
-        chosen = [*(callbacks or ()), *self._default_callbacks(callbacks or (), epochs, beta)]
+        chosen = [*callbacks, *self._default_callbacks(callbacks, epochs, beta)]
         if verbose == "auto":
             from tqdm.keras import TqdmCallback  # Slow to import.
 
             chosen, verbose = [*chosen, TqdmCallback(verbose=0, desc=self.name)], 0
         return super().fit(x, y, batch_size, epochs, verbose, chosen, **kwargs)
+
+    def _adapt_once(self, x: Any, y: Any) -> None:
+        if float(keras.ops.add(self.adapted.value, 0.0)):
+            return
+        if x is None or is_stream(x):
+            raise ValueError(
+                "A stream of batches does not say how large inputs and targets are: call model.adapt(x, y) with "
+                f"some of them first. Received: x={type(x).__name__}"
+            )
+        self.adapt(x, y)
 
     def _compile_with_defaults(self, steps: int, epochs: int, learning_rate: float) -> None:
         rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps * epochs)
@@ -283,13 +291,18 @@ def _sequence(units: Any) -> Sequence[Any]:
     return units
 
 
-def _check_steps(steps: Any, x: Any, epochs: Any, callbacks: Sequence[Any], others: Mapping[str, Any]) -> None:
-    check_count("steps", steps)
+def _what_counts_epochs(x: Any, epochs: Any, callbacks: Sequence[Any], others: Mapping[str, Any]) -> list[str]:
+    """Returns the arguments of a fit that speak of epochs or their rows; of data that are no arrays, what they are."""
     of_epochs = {"epochs": epochs, **{name: others.get(name) for name in _OF_EPOCHS}}
     given = [name for name, value in of_epochs.items() if value is not None]
-    given += ["KLWeight" for callback in callbacks if isinstance(callback, KLWeight)]
-    if x is None or is_stream(x) or given:
+    given += [f"x={type(x).__name__}"] * (x is None or is_stream(x))
+    return given + ["KLWeight" for callback in callbacks if isinstance(callback, KLWeight)]
+
+
+def _check_steps(steps: Any, x: Any, epochs: Any, callbacks: Sequence[Any], others: Mapping[str, Any]) -> None:
+    check_count("steps", steps)
+    if given := _what_counts_epochs(x, epochs, callbacks, others):
         raise ValueError(
             "`steps` counts batches of arrays, and goes without a stream, and without what counts epochs or their "
-            f"rows. Received: steps={steps}, x={type(x).__name__}{''.join(f', {name}' for name in given)}"
+            f"rows. Received: steps={steps}, {', '.join(given)}"
         )
