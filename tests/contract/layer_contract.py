@@ -74,10 +74,10 @@ GEOMETRIES: dict[str, dict[str, tuple[tuple, dict[str, Any], tuple[int, ...]]]] 
         "two outputs": (("...x,xyz->...yz", (2, 3)), {"bias_axes": "yz"}, (4, 3, 4)),
     },
 }
-# Families differ in their operations and shapes alone: these have each estimator checked, and those every check made.
+# Families differ in their operations and shapes alone: these have each estimator checked, and those every check made;
+# on all estimators where the operation is the plainest, a matrix product.
 WITH_EACH_ESTIMATOR = ("Dense", "Conv2D")
-WITH_EVERY_CHECK = (*WITH_EACH_ESTIMATOR, "DenseVariational", "EinsumDense", "SeparableConv1D", "Conv2DTranspose")
-WITH_EVERY_CHECK += ("LSTM",)
+WITH_EVERY_CHECK = ("Dense", "Conv2D", "DenseVariational", "EinsumDense", "SeparableConv1D", "Conv2DTranspose", "LSTM")
 # They take integers, two inputs, or another layer: see tests/layers/test_wrapper.py.
 WITHOUT_CASES = ("Embedding", "MultiHeadAttention", "Bayesian")
 # Their outputs are not linear in all weights together.
@@ -136,5 +136,6 @@ def shows_little_new(case: Case, check: Callable[[Case], None]) -> bool:
 def _is_due(layer_class: type[VariationalLayer], number: int, estimator: str | None, every_geometry: bool) -> bool:
     """Returns whether a case shows something new: an estimator sees a geometry as signs alone, which Flipout has."""
     name = layer_class.__name__
-    is_due = estimator in (None, "flipout") or (number == 0 and name in WITH_EACH_ESTIMATOR)
+    with_each = WITH_EACH_ESTIMATOR if every_geometry else WITH_EACH_ESTIMATOR[:1]
+    is_due = estimator in (None, "flipout") or (number == 0 and name in with_each)
     return is_due if every_geometry else is_due and number == 0 and name in WITH_EVERY_CHECK

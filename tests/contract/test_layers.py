@@ -6,9 +6,9 @@ import pytest
 
 import tfp_bnn as bnn
 from tests.contract.layer_contract import cases, layer_classes, shows_little_new
-from tests.support.on_backends import TENSORFLOW, over_seeds, with_gradient
+from tests.support.on_backends import over_seeds, with_gradient
 from tfp_bnn.testing.case import Case
-from tfp_bnn.testing.layer_checks import ON_EVERY_GEOMETRY, ON_EVERY_LAYER, check_moments, noisy_outputs
+from tfp_bnn.testing.layer_checks import ON_EVERY_GEOMETRY, ON_EVERY_LAYER, noisy_outputs
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,6 @@ def test_a_layer_stands_for_the_keras_layer_of_the_same_arguments():
         assert made.get_config() == expected
 
 
-@pytest.mark.skipif(not TENSORFLOW, reason="on JAX everything compiled is compiled with XLA")
-@pytest.mark.parametrize("case", cases(every_geometry=False), ids=str)
-def test_moments_with_xla(case):
-    check_moments(case, xla=True)
-
-
 def test_the_variance_of_gradients_is_ordered_as_the_papers_say():
     variances = {}
     for estimator in bnn.estimators.NAMES:
@@ -59,8 +53,8 @@ def test_the_variance_of_gradients_is_ordered_as_the_papers_say():
         loss = with_gradient(
             lambda seed, outputs=outputs: keras.ops.mean(keras.ops.square(outputs(seed))), layer.trainable_variables
         )
-        variances[estimator] = over_seeds(loss, 2000)[:, 1:].var(axis=0).sum()
-    # Estimates from 2,000 draws: each is right within some 10 %.
+        variances[estimator] = over_seeds(loss, 1000, xla=False)[:, 1:].var(axis=0).sum()
+    # Estimates from 1,000 draws: that of each derivative is right within some 10 %, their sum within less.
     assert variances["local_reparameterization"] < 1.1 * variances["flipout"]
     assert variances["flipout"] < 0.6 * variances["reparameterization"]
     assert variances["antithetic"] < 0.6 * variances["reparameterization"]
