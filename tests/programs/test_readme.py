@@ -31,18 +31,18 @@ def test_the_regression_program_fits_and_is_unsure_outside_the_data():
 def test_the_lenet5_program_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    images, labels = rng.random((256, 28, 28, 1)).astype("float32"), rng.integers(0, 10, 256)
+    images, labels = rng.random((128, 28, 28, 1)).astype("float32"), rng.integers(0, 10, 128)
     names = {
         "bnn": bnn,
         "keras": keras,
         "x_train": images,
         "y_train": labels,
-        "x_test": images[:20],
-        "y_test": labels[:20],
+        "x_test": images[:5],
+        "y_test": labels[:5],
     }
     assert "num_draws=1000" in LENET5
     exec(LENET5.replace("epochs=10", "epochs=2").replace("num_draws=1000", "num_draws=60"), names)
-    assert names["predictive"].draws.shape == (50, 20, 10)
+    assert names["predictive"].draws.shape == (50, 5, 10)
     assert (tmp_path / "lenet5.keras").is_file()
 
 

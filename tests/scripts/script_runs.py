@@ -27,9 +27,9 @@ def command(script, *arguments):
     return [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
 
 
-def run(script, *arguments, prefix=()):
-    """Runs a script to its end, without a warning of the package; a prefix is a command that takes a command line."""
-    result = subprocess.run([*prefix, *command(script, *arguments)], capture_output=True, text=True, check=False)
+def run(script, *arguments):
+    """Runs a script to its end, without a warning of the package."""
+    result = subprocess.run(command(script, *arguments), capture_output=True, text=True, check=False)
     warnings = [line for line in result.stderr.splitlines() if "tfp_bnn/" in line and "Warning: " in line]
     assert not warnings, warnings
     return result

@@ -27,7 +27,8 @@ def five_errors(share, number):
     return 5 * np.sqrt(share * (1 - share) / number)
 
 
-# The one that runs on both backends; the others on one each, so that neither has all the work.
+# Each on one backend, so that neither has all the work.
+@on_jax_alone
 def test_a_table_of_patients_has_intervals_that_hold(tmp_path, monkeypatch, capsys):
     report = run(tabular, tmp_path, monkeypatch)
     rows = report["rows"]

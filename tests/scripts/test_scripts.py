@@ -6,7 +6,7 @@ import pytest
 
 from scripts import train_lenet5
 from scripts.common import reporting
-from tests.scripts.script_runs import SCRIPTS, TRAIN, run, run_here
+from tests.scripts.script_runs import SCRIPTS, TRAIN, TRAIN_SMALL_NETWORK, run, run_here
 from tests.support.on_backends import on_tensorflow_alone
 
 LEARNED_PRIOR = ("--prior", "scale-mixture", "--learn-prior")
@@ -16,12 +16,13 @@ LEARNED_PRIOR = ("--prior", "scale-mixture", "--learn-prior")
 def trained(tmp_path_factory):
     directory = tmp_path_factory.mktemp("trained")
     arguments = (*TRAIN, *LEARNED_PRIOR, "--output-dir", directory)
-    result = run("train_lenet5.py", *arguments, "--max-steps", 40, "--viz-every", 30)
+    # The LeNet5 itself, which takes a minute to compile, is trained by test_readme.py.
+    result = run(TRAIN_SMALL_NETWORK, *arguments, "--max-steps", 40, "--viz-every", 30)
     assert result.returncode == 0, result.stderr
     return directory, result
 
 
-# The LeNet5 takes JAX a minute to compile; test_training.py predicts there in the middle of a training, too.
+# On JAX, test_training.py predicts in the middle of a training, too.
 @on_tensorflow_alone
 def test_training_leaves_a_model_figures_and_pictures(trained):
     directory, result = trained
