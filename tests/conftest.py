@@ -10,10 +10,7 @@ os.environ.setdefault("XLA_FLAGS", xla_flags.quick_to_compile())
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import keras
 import pytest
-
-from tests.contract import layer_contract
 
 
 def pytest_addoption(parser):
@@ -26,10 +23,16 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "jax_if_thorough: on JAX only with --thorough, where it shows little new")
-    layer_contract.set_thorough(config.getoption("--thorough"))
+    # What hands tests to workers runs none, and need not import what they do.
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        from tests.contract import layer_contract
+
+        layer_contract.set_thorough(config.getoption("--thorough"))
 
 
 def pytest_collection_modifyitems(config, items):
+    import keras
+
     if keras.backend.backend() != "jax" or config.getoption("--thorough"):
         return
     for item in items:
@@ -39,4 +42,6 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def _same_random_numbers():
+    import keras
+
     keras.utils.set_random_seed(20_151)

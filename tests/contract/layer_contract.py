@@ -133,6 +133,18 @@ def shows_little_new(case: Case, check: Callable[[Case], None]) -> bool:
     return elsewhere and check is not layer_checks.check_without_noise_it_is_the_keras_layer
 
 
+def is_the_same_for_each_estimator(case: Case, check: Callable[[Case], None]) -> bool:
+    """Returns whether JAX shows nothing in a check with this estimator that it does not with Flipout."""
+    return case.estimator not in (None, "flipout") and check in (
+        layer_checks.check_divergence,
+        layer_checks.check_divergence_is_zero_from_an_equal_prior,
+        layer_checks.check_divergence_counts_once,
+        layer_checks.check_seeds,
+        layer_checks.check_config,
+        layer_checks.check_clone,
+    )
+
+
 def _is_due(layer_class: type[VariationalLayer], number: int, estimator: str | None, every_geometry: bool) -> bool:
     """Returns whether a case shows something new: an estimator sees a geometry as signs alone, which Flipout has."""
     name = layer_class.__name__

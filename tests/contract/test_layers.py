@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import tfp_bnn as bnn
-from tests.contract.layer_contract import cases, layer_classes, shows_little_new
+from tests.contract.layer_contract import cases, is_the_same_for_each_estimator, layer_classes, shows_little_new
 from tests.support.on_backends import over_seeds, with_gradient
 from tfp_bnn.testing.case import Case
 from tfp_bnn.testing.layer_checks import ON_EVERY_GEOMETRY, ON_EVERY_LAYER, noisy_outputs
@@ -29,8 +29,19 @@ def test_contract_on_every_geometry(case, check):
     check(case)
 
 
-@pytest.mark.parametrize("check", ON_EVERY_LAYER, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("case", cases(every_geometry=False), ids=str)
+@pytest.mark.parametrize(
+    ("case", "check"),
+    [
+        pytest.param(
+            case,
+            check,
+            id=f"{case}-{check.__name__}",
+            marks=[pytest.mark.jax_if_thorough] if is_the_same_for_each_estimator(case, check) else [],
+        )
+        for case in cases(every_geometry=False)
+        for check in ON_EVERY_LAYER
+    ],
+)
 def test_contract_on_every_layer(case, check):
     check(case)
 

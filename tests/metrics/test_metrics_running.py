@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_bnn as bnn
-from tests.support.on_backends import TENSORFLOW
+from tests.support.on_backends import TENSORFLOW, UNCOMPILED
 from tfp_bnn import metrics
 
 N = 103
@@ -156,8 +156,8 @@ def test_the_likelihood_may_be_another(scale):
 def test_evaluation_has_the_values_of_the_functions(shape):
     x, y = data()
     model = keras.Sequential(bayesian_layers())
-    model.compile(loss=bnn.likelihoods.Categorical(), metrics=instances())
-    expected = expected_values(model.predict(x, verbose=0), y)
+    model.compile(loss=bnn.likelihoods.Categorical(), metrics=instances(), **UNCOMPILED)
+    expected = expected_values(model.predict(x, batch_size=N, verbose=0), y)
     for batch_size in (20, N):
         result = model.evaluate(x, y.reshape(shape), batch_size=batch_size, verbose=0, return_dict=True)
         assert {name: result[name] for name in METRICS} == pytest.approx(expected, abs=1e-5)
@@ -167,8 +167,8 @@ def test_weighted_evaluation_counts_weights():
     x, y = data()
     weights = np.arange(N) % 3
     model = keras.Sequential(bayesian_layers())
-    model.compile(loss=bnn.likelihoods.Categorical(), weighted_metrics=instances())
-    logits = model.predict(x, verbose=0)
+    model.compile(loss=bnn.likelihoods.Categorical(), weighted_metrics=instances(), **UNCOMPILED)
+    logits = model.predict(x, batch_size=N, verbose=0)
     expected = expected_values(np.repeat(logits, weights, axis=0), np.repeat(y, weights))
     result = model.evaluate(x, y, sample_weight=weights, batch_size=20, verbose=0, return_dict=True)
     assert {name: result[name] for name in METRICS} == pytest.approx(expected, abs=1e-5)
@@ -178,8 +178,8 @@ def test_training_logs_the_values_of_each_epoch_alone():
     x, y = data()
     model = keras.Sequential(bayesian_layers())
     # No step is taken, so that the outputs are known.
-    model.compile(keras.optimizers.SGD(0.0), loss=bnn.likelihoods.Categorical(), metrics=instances())
-    expected = expected_values(model.predict(x, verbose=0), y)
+    model.compile(keras.optimizers.SGD(0.0), loss=bnn.likelihoods.Categorical(), metrics=instances(), **UNCOMPILED)
+    expected = expected_values(model.predict(x, batch_size=N, verbose=0), y)
     history = model.fit(x, y, batch_size=20, epochs=2, validation_data=(x, y), verbose=0).history
     for name, value in expected.items():
         assert history[name] == pytest.approx([value, value], abs=1e-5)
@@ -191,7 +191,9 @@ def test_in_a_training_with_noise_the_negative_log_likelihood_is_the_first_half_
     x, labels = data()
     likelihood, y = getattr(bnn.likelihoods, name)(), {"Categorical": labels, "Normal": x[:, :2]}[name]
     model = keras.Sequential([keras.Input((CLASSES,)), bnn.layers.DenseFlipout(CLASSES)])
-    model.compile(keras.optimizers.Adam(0.01), likelihood, metrics=[metrics.NegativeLogLikelihood(likelihood)])
+    model.compile(
+        keras.optimizers.Adam(0.01), likelihood, metrics=[metrics.NegativeLogLikelihood(likelihood)], **UNCOMPILED
+    )
     callback = bnn.callbacks.KLWeight(num_examples=N)
     history = model.fit(x, y, batch_size=20, epochs=3, verbose=0, callbacks=[callback]).history
     assert history["negative_log_likelihood"] == pytest.approx(history["nll"], rel=1e-5)
@@ -202,13 +204,13 @@ def test_a_saved_model_is_loaded_with_its_metrics(tmp_path):
     x, y = data()
     model = keras.Sequential(bayesian_layers())
     ours = [metrics.ExpectedCalibrationError(7, name="ece"), metrics.BrierScore(), metrics.NegativeLogLikelihood()]
-    model.compile("sgd", loss=bnn.likelihoods.Categorical(), metrics=ours)
+    model.compile("sgd", loss=bnn.likelihoods.Categorical(), metrics=ours, **UNCOMPILED)
     before = model.evaluate(x, y, verbose=0, return_dict=True)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.evaluate(x, y, verbose=0, return_dict=True) == pytest.approx(before, abs=1e-5)
     assert before["ece"] == pytest.approx(
-        metrics.expected_calibration_error(softmax(model.predict(x, verbose=0)), y, 7), abs=1e-5
+        metrics.expected_calibration_error(softmax(model.predict(x, batch_size=N, verbose=0)), y, 7), abs=1e-5
     )
 
 
@@ -216,7 +218,8 @@ def test_a_saved_regression_is_loaded_with_its_likelihood(tmp_path):
     x, _ = data()
     model = keras.Sequential(bayesian_layers())
     # The loss says nothing of the likelihood here.
-    model.compile("sgd", loss="mse", metrics=[metrics.NegativeLogLikelihood(bnn.likelihoods.Normal(0.3))])
+    ours = metrics.NegativeLogLikelihood(bnn.likelihoods.Normal(0.3))
+    model.compile("sgd", loss="mse", metrics=[ours], **UNCOMPILED)
     before = model.evaluate(x, x, verbose=0, return_dict=True)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -227,7 +230,9 @@ def test_a_saved_regression_is_loaded_with_its_likelihood(tmp_path):
 def test_early_stopping_knows_that_less_is_better(name):
     x, y = data()
     model = keras.Sequential(bayesian_layers())
-    model.compile(keras.optimizers.SGD(0.0), loss=bnn.likelihoods.Categorical(), metrics=[METRICS[name][0]()])
+    model.compile(
+        keras.optimizers.SGD(0.0), loss=bnn.likelihoods.Categorical(), metrics=[METRICS[name][0]()], **UNCOMPILED
+    )
     stopping = keras.callbacks.EarlyStopping(f"val_{name}")
     model.fit(x, y, epochs=2, validation_data=(x, y), verbose=0, callbacks=[stopping])
     assert stopping._is_improvement(1.0, 2.0)

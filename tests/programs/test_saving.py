@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tfp_bnn as bnn
-from tests.support.on_backends import TENSORFLOW
+from tests.support.on_backends import TENSORFLOW, UNCOMPILED
 
 X = np.random.default_rng(0).normal(size=(12, 6, 6, 2)).astype("float32")
 Y = np.arange(12) % 3
@@ -31,7 +31,7 @@ def make_model():
             bnn.layers.DenseVariational(3, prior=prior, seed=9),
         ]
     )
-    model.compile(keras.optimizers.Adam(0.01), loss=bnn.likelihoods.Categorical(), metrics=["accuracy"])
+    model.compile(keras.optimizers.Adam(0.01), bnn.likelihoods.Categorical(), metrics=["accuracy"], **UNCOMPILED)
     return model
 
 
@@ -102,7 +102,7 @@ def test_a_clone_predicts_the_same_and_trains_apart(trained):
     clone.set_weights(trained.get_weights())
     assert_same(trained, clone)
     before = trained.get_weights()
-    clone.compile("sgd", loss=bnn.likelihoods.Categorical())
+    clone.compile("sgd", loss=bnn.likelihoods.Categorical(), **UNCOMPILED)
     clone.fit(X, Y, verbose=0, callbacks=[bnn.callbacks.KLWeight(num_examples=len(X))])
     for ours, theirs in zip(before, trained.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)

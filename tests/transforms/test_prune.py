@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 import tfp_bnn as bnn
-from tests.support.on_backends import double_precision
+from tests.support.on_backends import UNCOMPILED, double_precision
 
 X = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
 Y = (X[:, 0] > 0).astype("int32")
@@ -24,7 +24,7 @@ def random_layer(kind, **kwargs):
 
 def make_model(kind="DenseFlipout", **kwargs):
     model = keras.Sequential([keras.Input((6,)), random_layer(kind, **kwargs), random_layer(kind, **kwargs)])
-    model.compile(keras.optimizers.Adam(0.01), loss=bnn.likelihoods.Categorical())
+    model.compile(keras.optimizers.Adam(0.01), loss=bnn.likelihoods.Categorical(), **UNCOMPILED)
     give_random_values(model)
     return model
 
