@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.on_backends import on_tensorflow_alone
+
+pytestmark = on_tensorflow_alone
+
 PACKAGE = Path(__file__).parents[2] / "tfp_bnn"
 FILES = sorted(path for path in (PACKAGE / "_backend").glob("*.py") if path.stem not in ("__init__", "tfp"))
 BACKENDS = {path.stem for path in FILES}

@@ -3,6 +3,9 @@
 import json
 
 from tests.faults.planted_faults import FAULTS, RESULTS, check_that_faults_apply
+from tests.support.on_backends import on_tensorflow_alone
+
+pytestmark = on_tensorflow_alone
 
 
 def test_every_fault_can_be_planted():

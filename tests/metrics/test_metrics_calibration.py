@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tests.support.on_backends import on_tensorflow_alone
 from tfp_bnn import metrics
+
+pytestmark = on_tensorflow_alone  # functions of arrays
 
 ERRORS = (metrics.expected_calibration_error, metrics.adaptive_calibration_error)
 

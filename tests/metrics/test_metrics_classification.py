@@ -7,7 +7,10 @@ import pytest
 import tensorflow_probability as tfp
 from sklearn.metrics import log_loss
 
+from tests.support.on_backends import on_tensorflow_alone
 from tfp_bnn import metrics
+
+pytestmark = on_tensorflow_alone  # functions of arrays
 
 SCORES = (metrics.negative_log_likelihood, metrics.brier_score)
 both_scores = pytest.mark.parametrize("score", SCORES)

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
+from tests.support.on_backends import on_tensorflow_alone
 from tfp_bnn import metrics
+
+pytestmark = on_tensorflow_alone  # functions of arrays
 
 FUNCTIONS = (metrics.auroc, metrics.aupr, metrics.fpr_at_tpr)
 

@@ -64,7 +64,8 @@ def bayesian_layers():
 
 
 @all_metrics
-@pytest.mark.parametrize("batch_size", [20, N - 1, N])  # the last batch of three, of one, and whole
+# The last batch of three, of one, and whole. JAX compiles each operation for each size.
+@pytest.mark.parametrize("batch_size", [20, *(pytest.param(n, marks=pytest.mark.jax_if_thorough) for n in (N - 1, N))])
 def test_the_value_is_that_of_the_function_whatever_the_batches_are(name, batch_size):
     logits, labels = data()
     metric, function = METRICS[name]
@@ -80,6 +81,7 @@ def test_many_examples_are_summed_without_loss(name):
     assert update(metric(), labels, logits, 1000) == pytest.approx(function(softmax(logits), labels), abs=1e-5)
 
 
+@pytest.mark.jax_if_thorough
 @pytest.mark.parametrize("num_bins", [1, 10, 15, 100])
 def test_the_calibration_error_has_the_bins_it_is_given(num_bins):
     logits, labels = data(1000)
@@ -88,6 +90,7 @@ def test_the_calibration_error_has_the_bins_it_is_given(num_bins):
     assert error == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.jax_if_thorough
 @pytest.mark.parametrize("probabilities", [[0.2, 0.8], [0.4, 0.6], [1 / 3] * 3, [0.1, 0.2, 0.2, 0.5], [1.0, 0.0]])
 def test_equal_confidences_at_the_edge_of_a_bin_stay_together(probabilities):
     # Of calibrated predictions, so that the gaps of two parts of a bin would differ in sign.

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from tests.support.on_backends import on_tensorflow_alone
 from tfp_bnn import metrics
+
+pytestmark = on_tensorflow_alone  # functions of arrays
 
 FUNCTIONS = (metrics.accuracy_rejection_curve, metrics.accuracy_rejection_area)
 

@@ -6,6 +6,8 @@ import scipy.special
 
 import tfp_bnn as bnn
 
+pytestmark = pytest.mark.jax_if_thorough  # of probabilities, in NumPy
+
 CATEGORICAL = bnn.likelihoods.Categorical()
 PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.05, 0.05, 0.9], [0.5, 0.3, 0.2]])
 

@@ -9,6 +9,9 @@ import scipy.stats
 from tests.support.on_backends import double_precision
 from tfp_bnn import Predictive, likelihoods, metrics
 
+# Roots and sums in NumPy, of parameters that test_likelihood_families.py sees on both backends.
+pytestmark = pytest.mark.jax_if_thorough
+
 PROBABILITIES = (0.001, 0.025, 0.5, 0.9)
 LEAST = 1e-3  # The default of `min_scale` and `min_concentration`.
 FAMILIES = [
