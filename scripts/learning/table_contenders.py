@@ -16,7 +16,7 @@ import tfp_bnn as bnn
 
 # A Gaussian process takes time as the cube of its rows.
 MOST_ROWS_OF_A_PROCESS = 1500
-TREES, MEMBERS, DRAWS = 500, 5, 100
+TREES, MEMBERS, DRAWS, STEPS = 500, 5, 100, 5000
 HELD_OUT = 0.1
 LOWEST_STDDEV = 1e-6
 
@@ -61,15 +61,20 @@ def bayes(rows: Rows, tail: float, seed: int) -> Answer:
 
 def forest(rows: Rows, tail: float, seed: int) -> Answer:
     """A random forest, whose variance `a * variance over trees + b` is fit to the rows that each tree has not seen."""
-    model = RandomForestRegressor(TREES, oob_score=True, random_state=seed, n_jobs=1)
+    model = RandomForestRegressor(TREES, random_state=seed, n_jobs=1)
     model.fit(rows.x_train, rows.y_train)
-    errors = np.square(rows.y_train - model.oob_prediction_)
-    a, b = _fit_variance(errors, _variance_of_trees(model, rows.x_train))
-    return _gaussian(model.predict(rows.x_test), np.sqrt(a * _variance_of_trees(model, rows.x_test) + b), rows, tail)
+    mean, variance = _of_trees_that_have_not_seen(model, rows.x_train)
+    a, b = _fit_variance(np.square(rows.y_train - mean), variance)
+    variance = np.var([tree.predict(rows.x_test) for tree in model.estimators_], axis=0)
+    return _gaussian(model.predict(rows.x_test), np.sqrt(a * variance + b), rows, tail)
 
 
-def _variance_of_trees(model: RandomForestRegressor, x: np.ndarray) -> np.ndarray:
-    return np.var([tree.predict(x) for tree in model.estimators_], axis=0)
+def _of_trees_that_have_not_seen(model: RandomForestRegressor, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and variance, for each row of the training, over the trees whose samples it is not in."""
+    answers = np.array([tree.predict(x) for tree in model.estimators_])
+    for answer, sample in zip(answers, model.estimators_samples_, strict=True):
+        answer[sample] = np.nan
+    return np.nanmean(answers, axis=0), np.nanvar(answers, axis=0)
 
 
 def _fit_variance(errors: np.ndarray, variances: np.ndarray) -> tuple[float, float]:
@@ -154,9 +159,9 @@ def _network(num_outputs: int) -> keras.Model:
 
 
 def _fit(model: keras.Model, scaled: _Scaled, seed: int) -> None:
-    """Trains until the held-out rows have not gained for a tenth of 5,000 steps."""
+    """Trains until the held-out rows have not gained for a tenth of the steps."""
     keras.utils.set_random_seed(seed)
-    epochs = -(-5000 // scaled.steps)
+    epochs = -(-STEPS // scaled.steps)
     stop = keras.callbacks.EarlyStopping(patience=max(2, epochs // 10), restore_best_weights=True)
     model.fit(*scaled.train, scaled.batch_size, epochs, 0, [stop], validation_data=scaled.held_out)
 

@@ -13,7 +13,9 @@ from tests.support.on_backends import on_tensorflow_alone
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-REGRESSION, LENET5, OWN_MODEL, ANYTHING, EXPORT, LAYERS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+REGRESSION, LENET5, TABLE, OWN_MODEL, ANYTHING, EXPORT, LAYERS = re.findall(
+    r"```python\n(.*?)```", README, flags=re.DOTALL
+)
 
 
 def test_the_regression_program_fits_and_is_unsure_outside_the_data():
@@ -47,6 +49,15 @@ def test_the_lenet5_program_runs(tmp_path, monkeypatch):
 
 
 @on_tensorflow_alone
+def test_the_program_for_a_table_runs():
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    assert "model.fit(x, y)" in TABLE
+    names = {"bnn": bnn, "x": x, "y": 1e3 * x[:, 0], "x_test": x[:5]}
+    exec(TABLE.replace("model.fit(x, y)", "model.fit(x, y, steps=10, verbose=0)"), names)
+    assert names["low"].shape == names["high"].shape == (5, 1)
+
+
+@on_tensorflow_alone
 def test_the_program_for_a_model_of_ones_own_runs(capsys):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(1)])
     model.compile("adam", loss=bnn.likelihoods.Normal(1.0))
@@ -67,7 +78,9 @@ def test_the_program_for_any_prediction_runs():
     model.compile(loss=bnn.likelihoods.Categorical())
     segmenter.compile(loss=bnn.likelihoods.Categorical())
     two_headed.compile(loss={"kind": bnn.likelihoods.Categorical(), "price": bnn.likelihoods.Normal()})
-    names = {"bnn": bnn, "model": model, "segmenter": segmenter, "two_headed": two_headed, "x": x}
+    another = keras.models.clone_model(model)
+    names = {"bnn": bnn, "model": model, "segmenter": segmenter, "two_headed": two_headed, "x": x, "another": another}
+    another.compile(loss=bnn.likelihoods.Categorical())
     exec(ANYTHING, names | {"images": np.ones((2, 4, 4, 1)), "dataset": iter([(x, np.zeros(8, int))])})
 
 
