@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.on_backends import TENSORFLOW
 from tfp_bnn import _keras
-from tfp_bnn.transforms import swapped
+from tfp_bnn.transforms import places
 
 
 def make_model():
@@ -330,7 +330,7 @@ def test_layers_are_found_where_users_put_them():
     """If it finds more: add the attributes that hold what Keras has found to `STORES_OF_LAYER`."""
     model = keras.Model()
     model.head, model.others = keras.layers.Dense(2), [keras.layers.Dense(3)]
-    assert [path for path, _ in swapped.paths_of_layers(model)] == [("head",), ("others", 0)]
+    assert [path for path, _ in places.paths_of_layers(model)] == [("head",), ("others", 0)]
 
 
 def test_a_compiled_model_knows_the_weights_of_its_losses():
@@ -388,3 +388,76 @@ def test_a_model_says_how_its_inputs_are_called():
         "left": ((None, 2), "float32"),
         "right": ((None, 3, 1), "int32"),
     }
+
+
+def test_keras_says_which_classes_make_their_own_graph():
+    """Else: `to_bayesian` makes plain models of them; see how `clone_model` decides which class a clone is of."""
+
+    class Graph(keras.Model):
+        def __init__(self):
+            inputs = keras.Input((2,))
+            super().__init__(inputs, keras.layers.Dense(2)(inputs))
+
+    class Sequential(keras.Sequential):
+        def __init__(self):
+            super().__init__([keras.layers.Dense(2)])
+
+    inputs = keras.Input((3,))
+    assert _keras.makes_its_own_graph(Graph())
+    assert _keras.makes_its_own_graph(Sequential())
+    assert not _keras.makes_its_own_graph(keras.Model(inputs, keras.layers.Dense(2)(inputs)))
+    assert not _keras.makes_its_own_graph(keras.Sequential([keras.layers.Dense(2)]))
+
+
+def test_a_graph_runs_another_layer_in_the_calls_of_one():
+    """Else: see what `keras.Function` keeps of its nodes, and how a symbolic tensor knows the layer that made it."""
+    inputs, before, after = keras.Input((2,)), keras.layers.Dense(2), keras.layers.Dense(2)
+    hidden = before(inputs)
+    whole = keras.Model(inputs, keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])(before(hidden)))
+    whole.part = keras.Model(inputs, hidden)
+    x = np.ones((1, 2), "float32")
+    after.build((None, 2))
+    assert _keras.first_call(before) == ((inputs,), {})
+    _keras.replace_in_graphs(whole, before, after)
+    assert before not in _keras.flatten_layers(whole)
+    np.testing.assert_allclose(whole.part(x), after(x))
+    np.testing.assert_allclose(whole(x), whole.layers[-1](after(after(x))), rtol=1e-5)
+    assert _keras.operation_behind(hidden) == (after, 0)
+    # It can be saved: its config names the calls by their layers.
+    assert keras.Model.from_config(whole.get_config()).count_params() == whole.count_params()
+
+
+def test_a_layer_says_alone_whether_it_is_trained():
+    """Else: in a copy of a frozen model whose head is not, nothing is trained."""
+    outer, inner = nested_layers()
+    _keras.set_trainable_alone(outer, False)
+    assert not outer.trainable
+    assert inner.trainable
+
+
+def test_a_lambda_is_copied_with_its_function():
+    """Else: a copy of a model with a `Lambda` raises; see how Keras saves one."""
+    layer = keras.layers.Lambda(lambda x: np.float32(2) * x, output_shape=(2,))
+    with _keras.functions_trusted():
+        copy = keras.layers.Lambda.from_config(layer.get_config())
+    _keras.copy_functions(layer, copy)
+    assert copy.function is layer.function
+    assert copy.compute_output_shape((1, 2)) == (1, 2)
+
+
+def test_a_model_knows_what_it_was_compiled_with():
+    """Else: copies of models that are compiled with lambdas are not compiled."""
+    model, loss = make_model(), lambda y, outputs: outputs
+    model.compile("sgd", loss)
+    assert _keras.arguments_of_compile(model)["loss"] is loss
+    with _keras.uncompiled(model):
+        assert not keras.models.clone_model(model).compiled
+    assert model.compiled
+
+    class Own(keras.Sequential):
+        def compile(self, *args, **kwargs):
+            super().compile(*args, **kwargs)
+
+    own = Own([keras.Input((2,)), keras.layers.Dense(1)])
+    own.compile("sgd", "mse")
+    assert _keras.arguments_of_compile(own) is None

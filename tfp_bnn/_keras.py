@@ -5,7 +5,7 @@ and counts `_trainable_variables` and `_non_trainable_variables`. They have a ca
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,7 +14,10 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from keras.src.backend.common.variables import AutocastScope
 from keras.src.export.export_utils import get_input_signature as input_signature
 from keras.src.losses.losses import LossFunctionWrapper
-from keras.src.models.functional import Functional
+from keras.src.models.functional import Functional, functional_like_constructor
+from keras.src.ops.function import make_node_key
+from keras.src.ops.node import KerasHistory
+from keras.src.saving.serialization_lib import SafeModeScope
 from keras.src.trainers.compile_utils import MetricsList
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
@@ -30,11 +33,15 @@ __all__ = [
     "TFDatasetAdapter",
     "UnsavedVariable",
     "add_metric",
+    "arguments_of_compile",
     "backend_variable",
     "calls_forgotten",
+    "copy_functions",
     "cardinality_before_batching",
+    "first_call",
     "flatten_layers",
     "full_precision",
+    "functions_trusted",
     "in_symbolic_scope",
     "input_signature",
     "inputs_of",
@@ -47,14 +54,18 @@ __all__ = [
     "logits_behind",
     "loss_weights",
     "losses_replaced",
+    "makes_its_own_graph",
     "mask_of",
     "operation_behind",
     "own_trainable_variables",
     "own_variables",
+    "replace_in_graphs",
     "replace_layer",
     "seed_states",
+    "set_trainable_alone",
     "share_of_replica",
     "sublayers",
+    "uncompiled",
     "values_in_training",
 ]
 
@@ -224,6 +235,12 @@ def inputs_of(output: Tensor) -> list[Tensor]:
     return operation._inbound_nodes[node_index].input_tensors
 
 
+def first_call(layer: keras.layers.Layer) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Returns the arguments of the first call of a layer in a graph, symbolic tensors among them."""
+    arguments = layer._inbound_nodes[0].arguments
+    return arguments.args, arguments.kwargs
+
+
 @contextlib.contextmanager
 def calls_forgotten(layer: keras.layers.Layer) -> Iterator[None]:
     """Makes a layer forget that it is called on symbolic tensors as long as the scope is open.
@@ -250,8 +267,23 @@ def seed_states(layer: keras.layers.Layer) -> list[keras.Variable]:
     return [generator.state for each in flatten_layers(layer) for generator in each._seed_generators]
 
 
+def functions_trusted() -> contextlib.AbstractContextManager:
+    """Returns the context in which configs may hold Python functions: those of `Lambda` layers of this process."""
+    return SafeModeScope(False)
+
+
+def copy_functions(layer: keras.layers.Layer, copy: keras.layers.Layer) -> None:
+    """Gives `Lambda` layers in a copy the functions of the original: as bytes in a config they know no names around."""
+    for source, target in zip(flatten_layers(layer), flatten_layers(copy), strict=False):
+        if isinstance(source, keras.layers.Lambda) and isinstance(target, keras.layers.Lambda):
+            target.function, target.mask, target._output_shape = source.function, source.mask, source._output_shape
+
+
 STORES_OF_LAYER = (
     "_layers",
+    "_functional",
+    "_operations",
+    "_operations_by_depth",
     "_metrics",
     "_tracker",
     "_self_unconditional_checkpoint_dependencies",
@@ -276,6 +308,49 @@ def is_functional(model: keras.layers.Layer) -> bool:
     return isinstance(model, keras.Sequential | Functional)
 
 
+def makes_its_own_graph(model: keras.layers.Layer) -> bool:
+    """Returns whether a model is a graph that the constructor of its class makes, from other arguments than a graph."""
+    if isinstance(model, keras.Sequential):
+        return type(model).__init__ is not keras.Sequential.__init__
+    return isinstance(model, Functional) and not functional_like_constructor(type(model))
+
+
+def replace_in_graphs(model: keras.Model, before: keras.layers.Layer, after: keras.layers.Layer) -> None:
+    """Makes all graphs in a model run another layer, built, in those calls in which they run one.
+
+    The graphs are not made anew: what refers to their tensors, other models of the same layers too, stays right.
+    """
+    holders = [each for each in flatten_layers(model) if any(inside is before for inside in each._layers)]
+    graphs = [each._functional if isinstance(each, keras.Sequential) else each for each in holders]
+    first = len(after._inbound_nodes)
+    for graph in graphs:
+        if isinstance(graph, Functional):
+            for store in (graph._operations, *graph._operations_by_depth.values()):
+                store[:] = [after if each is before else each for each in store]
+            for number in range(len(before._inbound_nodes)):
+                if (key := make_node_key(before, number)) in graph._nodes:
+                    graph._nodes.remove(key)
+                    graph._nodes.add(make_node_key(after, first + number))
+    for number, node in enumerate(before._inbound_nodes, first):
+        node.operation = after
+        for place, tensor in enumerate(node.output_tensors):
+            tensor._keras_history = KerasHistory(after, number, place)
+    after._inbound_nodes.extend(before._inbound_nodes)
+    after._outbound_nodes.extend(before._outbound_nodes)
+    before._inbound_nodes.clear()
+    before._outbound_nodes.clear()
+    for holder in holders:
+        replace_layer(holder, before, after)
+        if isinstance(holder, keras.Sequential):
+            # Its own list, beside the one that it keeps account in.
+            holder._layers[holder._layers.index(before)] = after
+
+
+def set_trainable_alone(layer: keras.layers.Layer, value: bool) -> None:
+    """Sets whether a layer or model says that it is trained; what is inside of it stays as it is."""
+    layer._trainable = value
+
+
 def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Returns a model and all layers in it, nested ones too, each once; `model.layers` has the outermost alone."""
     return model._flatten_layers()
@@ -287,6 +362,25 @@ def last_compile(model: keras.Model) -> Any:
     `compile` replaces no public object: optimizer and loss may be the ones of the compile before.
     """
     return getattr(model, "_compile_config", None)
+
+
+def arguments_of_compile(model: keras.Model) -> dict[str, Any] | None:
+    """Returns what a model was last compiled with, the objects themselves; None if its class compiles by itself.
+
+    `get_compile_config` turns lambdas into bytes, which know no names around them.
+    """
+    compiled, ours = last_compile(model), type(model).compile is keras.Model.compile
+    return dict(compiled.config) if ours and compiled is not None else None
+
+
+@contextlib.contextmanager
+def uncompiled(model: keras.Model) -> Iterator[None]:
+    """Makes a model look as if it were not compiled while the scope is open: else `clone_model` compiles its clone."""
+    before, model.compiled = model.compiled, False
+    try:
+        yield
+    finally:
+        model.compiled = before
 
 
 def loss_weights(model: keras.Model) -> Any:

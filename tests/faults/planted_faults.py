@@ -577,9 +577,9 @@ ANY_MODEL = (
     Fault(
         "a frozen layer inside of one with weights of its own is trained",
         "layers/wrapper.py",
-        "_keras.flatten_layers(self.layer)[number].trainable = False",
-        "_keras.flatten_layers(self.layer)[number]",
-        in_file("to_bayesian", "test_what_is_frozen_beside_weights_of_one_s_own_stays_frozen"),
+        "inside.trainable = number not in self.frozen",
+        "inside.trainable = True",
+        in_file("to_bayesian", "test_converted_back_it_is_the_keras_model[frozen_in_containers_beside_own_weights]"),
     ),
     Fault(
         "halves of a batch with one draw instead of two opposite ones",

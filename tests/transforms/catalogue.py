@@ -20,6 +20,7 @@ class Architecture(NamedTuple):
     Args:
         make: returns the model, inputs and targets.
         rare: whether only a thorough run has it, since it is large or much like others.
+        large: whether it is so large that it takes minutes to compile, and must be trained by small steps.
         fits: whether a brief run trains it.
         compiles: whether it does so compiled, on both backends.
         saves: whether a brief run saves it, and has it on JAX, which compiles each operation for each shape.
@@ -29,6 +30,7 @@ class Architecture(NamedTuple):
 
     make: Callable[[], tuple[keras.Model, Any, Any]]
     rare: bool = False
+    large: bool = False
     fits: bool = False
     compiles: bool = False
     saves: bool = False
@@ -486,6 +488,33 @@ class Positions(layers.Layer):
         return inputs + self.table
 
 
+@registered
+class Decoder(layers.Layer):
+    """A block of a language model: layers of Keras and a model in it, and no `build`."""
+
+    def __init__(self, units=4, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.norms = [layers.LayerNormalization(), layers.LayerNormalization()]
+        self.attention = layers.MultiHeadAttention(2, units // 2, dropout=0.1)
+        self.feedforward = keras.Sequential([layers.Dense(2 * units, "gelu"), layers.Dense(units), layers.Dropout(0.1)])
+
+    def call(self, inputs, training=False):
+        normed = self.norms[0](inputs)
+        inputs = inputs + self.attention(normed, normed, use_causal_mask=True, training=training)
+        return inputs + self.feedforward(self.norms[1](inputs), training=training)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@architecture(rare=True)
+def decoder_of_blocks():
+    inputs = keras.Input((TIME,), dtype="int32")
+    hidden = Decoder()(Decoder()(Positions()(layers.Embedding(TOKENS, 4)(inputs))))
+    return graph(inputs, layers.Dense(TOKENS)(layers.LayerNormalization()(hidden)), tokens(TIME))
+
+
 @architecture
 def transformer():
     inputs = keras.Input((TIME,), dtype="int32")
@@ -568,6 +597,12 @@ def output_of_a_hidden_layer():
     inputs = keras.Input((4,))
     hidden = layers.Dense(3)(inputs)
     return graph(inputs, [hidden, layers.Dense(1)(hidden)], numbers(4))
+
+
+@architecture
+def functions_in_lambdas():
+    inside = [layers.Lambda(lambda x: ops.tanh(x) + 1), layers.TimeDistributed(layers.Lambda(lambda x: ops.relu(x)))]
+    return sequences(layers.Dense(4), *inside, layers.Dense(2))
 
 
 # Models in models.
@@ -798,8 +833,115 @@ class Functional(keras.Model):
         return {"units": self.units, "name": self.name}
 
 
+@architecture
 def subclassed_as_a_graph():
     return with_data(Functional(units=2), numbers(4))
+
+
+@registered
+class WithMaps(keras.Model):
+    """Makes its own graph, knows layers in it by attributes, and has another model of these; trains in its own way."""
+
+    def __init__(self, units=3, **kwargs):
+        inputs, conv, block = keras.Input((4, 4, 2)), layers.Conv2D(3, 2, activation="relu"), Block(3)
+        maps = conv(conv.activation(conv(layers.ZeroPadding2D(((0, 1), (0, 1)))(layers.Conv2D(3, 1)(inputs)))))
+        head = layers.Dense(units)
+        super().__init__(inputs=inputs, outputs=head(block(layers.GlobalAveragePooling2D()(maps))), **kwargs)
+        self.units, self.conv, self.heads = units, conv, [head]
+        self.maps = keras.Model(inputs, maps)
+        self.tracker, self.num_steps = keras.metrics.Mean(name="mine"), 0
+
+    def train_step(self, *args):
+        self.num_steps += 1
+        return super().train_step(*args)
+
+    def get_config(self):
+        return {"units": self.units, "name": self.name}
+
+
+@architecture(compiles=True, saves=True)
+def subclassed_as_a_graph_of_shared_layers():
+    return with_data(WithMaps(units=2), numbers(4, 4, 2))
+
+
+@registered
+class OwnSequential(keras.Sequential):
+    def __init__(self, units=3, **kwargs):
+        super().__init__([keras.Input((4,)), layers.Dense(units, "tanh"), layers.Dense(2)], **kwargs)
+        self.units = units
+
+    def get_config(self):
+        return {"units": self.units, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@architecture
+def sequential_that_makes_its_layers():
+    return with_data(OwnSequential(units=4), numbers(4))
+
+
+@registered
+class MoreMethods(keras.Sequential):
+    def doubled(self, inputs):
+        return 2 * self(inputs)
+
+
+@architecture
+def sequential_with_methods():
+    return with_data(MoreMethods([keras.Input((4,)), layers.Dense(3), layers.Dense(2)]), numbers(4))
+
+
+@architecture
+def own_graph_in_functional():
+    inputs = keras.Input((4,))
+    return graph(inputs, layers.Dense(1)(Functional(3)(inputs)), numbers(4))
+
+
+@registered
+class Siamese(keras.Model):
+    """Takes a model for an argument, and has it in its config."""
+
+    def __init__(self, encoder, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+
+    def call(self, inputs):
+        one, other = (self.encoder(each) for each in inputs)
+        return ops.abs(one - other)
+
+    def get_config(self):
+        return {**super().get_config(), "encoder": keras.saving.serialize_keras_object(self.encoder)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config.pop("encoder")), **config)
+
+
+@architecture(saves=True)
+def subclassed_with_a_model_for_an_argument():
+    encoder = keras.Sequential([keras.Input((4,)), layers.Dense(4, "tanh"), layers.Dense(3)])
+    return with_data(Siamese(encoder), [numbers(4), numbers(4, seed=4)])
+
+
+@registered
+class WithoutConfig(keras.Model):
+    """Has no `get_config`, and Keras, of models, knows the defaults alone."""
+
+    def __init__(self, units=3, factor=1.0):
+        super().__init__()
+        self.units, self.factor = units, factor
+        self.hidden, self.head = layers.Dense(units, activation="tanh"), layers.Dense(2)
+
+    def call(self, inputs):
+        return self.factor * self.head(self.hidden(inputs))
+
+
+@architecture
+def subclassed_without_a_config():
+    return with_data(WithoutConfig(5, factor=2.0), numbers(4))
 
 
 class NotRegistered(keras.Model):
@@ -974,6 +1116,11 @@ def rnn_of_an_own_cell():
     return sequences(layers.RNN(Cell(3)), layers.Dense(1))
 
 
+@architecture(saves=True)
+def bidirectional_rnn_of_a_cell():
+    return sequences(layers.Bidirectional(layers.RNN(layers.LSTMCell(3), return_sequences=True)), layers.Dense(1))
+
+
 @registered
 class Residual(layers.Wrapper):
     """A wrapper of a user's."""
@@ -1058,10 +1205,77 @@ def frozen_inside_of_a_subclassed_model():
     return with_data(model, numbers(4))
 
 
+@architecture
 def frozen_inside_of_an_own_layer():
     gated = Gated(3)
     gated.inside.trainable = False
     return chain((4,), gated, layers.Dense(1))
+
+
+@registered
+class InMany(layers.Layer):
+    """Layers in a list, a dict, and inside of one that is inside; with or without weights of its own."""
+
+    def __init__(self, has_weights, **kwargs):
+        super().__init__(**kwargs)
+        self.has_weights = has_weights
+        self.listed, self.named = [layers.Dense(3), layers.Dense(3)], {"one": layers.Dense(3), "other": layers.Dense(3)}
+        self.block = Block(3)
+
+    def build(self, input_shape):
+        if self.has_weights:
+            self.matrix = self.add_weight(shape=(3, 3), name="matrix")
+
+    def call(self, inputs):
+        for layer in (*self.listed, *self.named.values()):
+            inputs = layer(inputs)
+        outputs = self.block(inputs)
+        return outputs @ self.matrix if self.has_weights else outputs
+
+    def get_config(self):
+        return {**super().get_config(), "has_weights": self.has_weights}
+
+
+def frozen_in_many(has_weights):
+    layer = InMany(has_weights)
+    model = chain((4,), layer, layers.Dense(1))
+    layer.block.trainable = False
+    layer.listed[1].trainable = layer.named["one"].trainable = False
+    layer.block.down.trainable = True
+    return model
+
+
+@architecture
+def frozen_in_containers():
+    return frozen_in_many(has_weights=False)
+
+
+@architecture(saves=True)
+def frozen_in_containers_beside_own_weights():
+    return frozen_in_many(has_weights=True)
+
+
+@architecture
+def frozen_part_of_attention():
+    inputs, attention = keras.Input((TIME, 4)), layers.MultiHeadAttention(2, 3)
+    model = graph(inputs, attention(inputs, inputs), numbers(TIME, 4))
+    attention.query_dense.trainable = False
+    return model
+
+
+@architecture
+def frozen_direction():
+    both = layers.Bidirectional(layers.LSTM(3))
+    model = sequences(both, layers.Dense(2))
+    both.forward_layer.trainable = False
+    return model
+
+
+@architecture(saves=True)
+def frozen_part_of_a_graph_of_one_s_own():
+    model = WithMaps()
+    model.conv.trainable = False
+    return with_data(model, numbers(4, 4, 2))
 
 
 @architecture
@@ -1143,7 +1357,7 @@ def mobilenet_v2():
     return application("MobileNetV2", 32, alpha=0.35)
 
 
-BIG = {"rare": True, "tolerance": 1e-3}
+BIG = {"rare": True, "large": True, "tolerance": 1e-3}
 
 
 @architecture(**BIG)

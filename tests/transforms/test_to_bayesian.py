@@ -156,6 +156,7 @@ def test_converted_back_it_is_the_keras_model(converted):
     assert not bayesian_layers(back)
     for ours, theirs in zip(back._flatten_layers(), converted.model._flatten_layers(), strict=True):
         assert type(ours) is type(theirs)
+        assert ours.trainable == theirs.trainable or isinstance(ours, keras.layers.InputLayer)
     converted.agree(outputs_of(back, converted.inputs))
 
 
@@ -165,20 +166,22 @@ def test_saved_and_loaded_it_is_the_same(converted, tmp_path):
     if not (converted.architecture.saves or is_thorough()):
         pytest.skip("only with --thorough")
     converted.bayesian.save(tmp_path / "model.keras")
-    own = {each.__name__: each for each in (catalogue.Block, catalogue.NotRegistered)}
-    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects=own)
+    own = {each.__name__: each for each in (catalogue.Block, catalogue.NotRegistered, catalogue.WithoutConfig)}
+    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects=own, safe_mode=False)
     converted.agree(outputs_of(loaded, converted.inputs))
     assert len(loaded.weights) == len(converted.bayesian.weights)
+    assert len(loaded.trainable_variables) == len(converted.bayesian.trainable_variables)
     for ours, theirs in zip(means(loaded), means(converted.bayesian), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_it_learns(converted):
-    compiles = converted.architecture.compiles or is_thorough()
-    if not (compiles or (converted.architecture.fits and TENSORFLOW)):
+    large = converted.architecture.large
+    compiles = converted.architecture.compiles or (is_thorough() and not large)
+    if not (compiles or is_thorough() or (converted.architecture.fits and TENSORFLOW)):
         pytest.skip("only with --thorough")
     bayesian = bnn.to_bayesian(converted.model)
-    bayesian.compile(keras.optimizers.Adam(0.03), "mse", **({} if compiles else UNCOMPILED))
+    bayesian.compile(keras.optimizers.Adam(0.001 if large else 0.03), "mse", **({} if compiles else UNCOMPILED))
     number = len(keras.tree.flatten(converted.inputs)[0])
     # At such a temperature the KL term is there, and the loss is that of the data.
     callback = bnn.callbacks.KLWeight(num_examples=number, beta=1e-6)
@@ -193,23 +196,108 @@ def test_it_learns(converted):
 # What cannot be seen in the catalogue.
 
 
-def test_a_model_that_makes_its_own_graph_loses_its_class_and_says_so():
-    model, _, _ = catalogue.subclassed_as_a_graph()
-    with pytest.warns(UserWarning, match="methods of its class.* are lost.* Received: Functional"):
+def test_a_model_that_makes_its_own_graph_stays_whole():
+    model, inputs, targets = catalogue.subclassed_as_a_graph_of_shared_layers()
+    bayesian = bnn.to_bayesian(model, posterior=STILL)
+    assert bayesian.conv in bayesian.layers
+    assert bayesian.heads[0] is bayesian.layers[-1]
+    assert bayesian.conv in bayesian.maps.layers
+    np.testing.assert_allclose(numpy(bayesian.maps(inputs)), numpy(model.maps(inputs)), atol=1e-5)
+    assert bayesian.tracker is not model.tracker
+    assert bayesian.tracker in bayesian.metrics
+    bayesian.compile("sgd", "mse", run_eagerly=TENSORFLOW)
+    bayesian.fit(inputs, targets, verbose=0, callbacks=[bnn.callbacks.KLWeight(num_examples=6)])
+    assert bayesian.num_steps >= 1
+    assert model.num_steps == 0
+
+
+def test_a_graph_whose_class_cannot_be_made_anew_loses_it_and_says_so():
+    class NoConfig(keras.Model):
+        def __init__(self, units):
+            inputs = keras.Input((4,))
+            super().__init__(inputs, keras.layers.Dense(units)(inputs))
+
+    model = NoConfig(3)
+    with pytest.warns(UserWarning, match="methods of its class.* are lost.* Received: .*NoConfig"):
         converted = bnn.to_bayesian(model)
-    assert not isinstance(converted, catalogue.Functional)
+    assert not isinstance(converted, NoConfig)
+    assert converted.output_shape == (None, 3)
 
 
-def test_what_is_frozen_beside_weights_of_one_s_own_stays_frozen(tmp_path):
-    model, inputs, _ = catalogue.frozen_inside_of_an_own_layer()
-    converted = bnn.to_bayesian(model, posterior=STILL)
-    assert len(means(converted)) == len(weights_that_should_be_random(model)) == 2
-    assert len(converted.trainable_variables) == len(model.trainable_variables) + 2  # a standard deviation each
-    converted.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert len(means(loaded)) == 2
-    assert len(loaded.trainable_variables) == len(converted.trainable_variables)
-    np.testing.assert_allclose(*(outputs_of(each, inputs)[0] for each in (loaded, converted)), atol=1e-5)
+class Tied(keras.layers.Layer):
+    """Reads the kernel of a layer that is elsewhere."""
+
+    def __init__(self, to, **kwargs):
+        super().__init__(**kwargs)
+        self.to = to
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=(), name="scale")
+
+    def call(self, inputs):
+        return self.scale * inputs @ keras.ops.transpose(self.to.kernel)
+
+
+class ReadsKernel(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.encoder = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return self.encoder(inputs) @ keras.ops.transpose(self.encoder.kernel)
+
+
+class OfDepth(keras.Model):
+    def __init__(self, depth=1):
+        super().__init__()
+        self.stack = [keras.layers.Dense(4) for _ in range(depth)]
+
+    def call(self, inputs):
+        for layer in self.stack:
+            inputs = layer(inputs)
+        return inputs
+
+
+def tied():
+    inputs, encoder = keras.Input((4,)), keras.layers.Dense(3, name="encoder")
+    return keras.Model(inputs, Tied(encoder, name="tied")(encoder(inputs)))
+
+
+def called(model):
+    model(np.ones((2, 4), "float32"))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (tied, ValueError, "no longer share it.* Received: 'encoder' in 'encoder' and in 'tied'"),
+        (lambda: called(ReadsKernel()), AttributeError, "left as it is: by `layers=`.* Received: 'kernel' of Dense"),
+        (lambda: called(OfDepth(2)), ValueError, "does not have the layers.* different in stack.1"),
+    ],
+    ids=["tied weights", "code that reads a kernel", "arguments that are not known"],
+)
+def test_what_cannot_be_copied_gets_one_clear_error_before_training(make, error, message):
+    with pytest.raises(error, match=message):
+        bnn.to_bayesian(make())
+
+
+def test_weights_that_a_class_of_models_adds_itself_are_said_to_stay_plain():
+    class Scaled(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.head = keras.layers.Dense(2)
+
+        def build(self, input_shape):
+            self.head.build(input_shape)
+            self.scale = self.add_weight(shape=(2,), initializer="ones", name="scale")
+
+        def call(self, inputs):
+            return self.head(inputs) * self.scale
+
+    with pytest.warns(UserWarning, match="stay plain.* Received: scale of 'scaled'"):
+        bayesian = bnn.to_bayesian(called(Scaled()), posterior=STILL)
+    assert len(means(bayesian)) == 1
 
 
 # Which layers.
@@ -273,6 +361,13 @@ def with_lora():
     return model
 
 
+def with_lora_inside():
+    gated = catalogue.Gated(3)
+    model, _, _ = catalogue.chain((4,), gated)
+    gated.inside.enable_lora(1)
+    return model
+
+
 @pytest.mark.parametrize(
     ("make", "arguments", "message"),
     [
@@ -289,6 +384,7 @@ def with_lora():
         (lambda: keras.layers.Dense(2), {}, "Expected a Keras model. Received: <Dense"),
         (quantized, {}, "Quantized weights cannot be made random.*'int8'"),
         (with_lora, {}, "LoRA.* Received: layer 'head'"),
+        (with_lora_inside, {}, "LoRA.* Received: layer 'dense"),
         (three_layers, {"init": "zeros"}, "`init` must be .*Received: init='zeros'"),
         (three_layers, {"prior": "normal"}, "`prior` must be .*Received: prior='normal'"),
         (three_layers, {"posterior": "normal"}, "`posterior` must be"),
@@ -423,6 +519,25 @@ def test_a_compiled_model_stays_compiled():
     history = bayesian.fit(np.ones((2, 4, 3)), np.ones((2, 2)), verbose=0, callbacks=[bnn.callbacks.KLWeight()]).history
     assert {"loss", "mae", "kl", "nll"} <= set(history)
     assert not bnn.to_bayesian(penalized(None)).compiled
+
+
+def test_a_model_stays_compiled_with_functions_that_no_file_knows():
+    shift = 1.0
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    model.compile(
+        keras.optimizers.AdamW(schedule, clipnorm=1.0),
+        lambda y, outputs: keras.ops.mean((outputs - y) ** 2) + shift,
+        metrics=[keras.metrics.MeanAbsoluteError(name="error"), lambda y, outputs: keras.ops.mean(y)],
+        **UNCOMPILED,
+    )
+    bayesian = bnn.to_bayesian(model, posterior=STILL)
+    assert isinstance(bayesian.optimizer.get_config()["learning_rate"], dict)
+    assert bayesian.optimizer.clipnorm == 1.0
+    x = np.zeros((2, 3), "float32")
+    loss, error, _ = bayesian.evaluate(x, bayesian.predict(x, verbose=0) + 2, verbose=0)
+    assert loss == pytest.approx(4 + shift)
+    assert error == pytest.approx(2)
 
 
 def test_the_model_itself_stays_as_it_was():

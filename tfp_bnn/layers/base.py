@@ -118,6 +118,10 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     # What the base does with it.
 
+    def put_into(self, layer: keras.layers.Layer, weights: Mapping[str, Tensor]) -> None:
+        """Puts this layer's weights, the random ones as given, into the plain Keras layer for it, which is built."""
+        layer.set_weights([keras.ops.convert_to_numpy(each) for each in self.keras_weights(weights)])
+
     def __getattr__(self, name: str) -> Any:
         """Returns an argument of the plain Keras layer; called for what is not found otherwise."""
         plain = self.__dict__.get("_plain")
@@ -127,7 +131,8 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         if name in self.__dict__.get("random_weights", ()):
             raise AttributeError(
                 "The weights of a Bayesian layer are drawn anew at each call, so that it has none to give; their "
-                f"posterior, with its means, is layer.random_weights[{name!r}][0].read(). "
+                f"posterior, with its means, is layer.random_weights[{name!r}][0].read(). A layer whose weights other "
+                "code reads can be left as it is: by `layers=` of `tfp_bnn.to_bayesian`. "
                 f"Received: {name!r} of {type(self).__name__} {self.name!r}"
             )
         # Again, for the error that says what is missing.

@@ -1,4 +1,4 @@
-"""Layers built as their own first call builds them: by a run on symbolic inputs, which computes nothing."""
+"""Layers built as their own first call builds them: by a run on symbolic inputs, which mostly computes nothing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,12 @@ def run(layer: keras.layers.Layer, args: Sequence[Any], kwargs: Mapping[str, Any
     # New tensors: those of a model that is being made must not learn of this call.
     args, kwargs = keras.tree.map_structure(_symbolic, (tuple(args), dict(kwargs)))
     with _keras.calls_forgotten(layer):
-        layer(*args, **kwargs)
+        try:
+            layer(*args, **kwargs)
+        except NotImplementedError:
+            # What is inside of `TimeDistributed` must tell the shape of its outputs, or there must be numbers.
+            args, kwargs = keras.tree.map_structure(_zeros, (args, kwargs))
+            layer(*args, **kwargs)
 
 
 def tensors(shapes: Any) -> Any:
@@ -60,6 +65,12 @@ def _symbolic(value: Any) -> Any:
     if not _is_array(value):
         return value
     return keras.KerasTensor(tuple(value.shape), keras.backend.standardize_dtype(value.dtype))
+
+
+def _zeros(value: Any) -> Any:
+    if not isinstance(value, keras.KerasTensor):
+        return value
+    return keras.ops.zeros([1 if size is None else size for size in value.shape], value.dtype)
 
 
 def _record(value: Any) -> Any:

@@ -31,6 +31,9 @@ NORMALIZATIONS = (
 
 _ESTIMATORS = (estimators.Reparameterization, estimators.Antithetic)
 
+_ASKED_OF_RECURRENT = ("go_backwards", "return_sequences", "return_state", "stateful", "reset_state")
+"""What `Bidirectional` and models ask of a recurrent layer."""
+
 
 class WrapperArguments(TypedDict, total=False):
     """What a wrapping layer takes beside the arguments of its Keras layer; all are keywords."""
@@ -132,6 +135,12 @@ class WrappingLayer(VariationalLayer):
             "bias_posterior": self.bias_posterior,
         }
 
+    def __getattr__(self, name: str) -> Any:
+        """Returns what wrappers of Keras ask of a recurrent layer inside."""
+        if name in _ASKED_OF_RECURRENT and hasattr(layer := self.__dict__.get("layer"), name):
+            return getattr(layer, name)
+        return super().__getattr__(name)
+
     # Calls. The class takes no arguments of its own: each layer is called as the one that it runs.
 
     def _call_like(self, layer: type[keras.layers.Layer] | keras.layers.Layer) -> Callable[..., Any]:
@@ -167,8 +176,10 @@ class WrappingLayer(VariationalLayer):
         """Makes the variables for one input of this shape."""
         if not self.layer.built:
             build_shapes.run(self.layer, (build_shapes.tensors(input_shape),), {})
-        for number in self.frozen:
-            _keras.flatten_layers(self.layer)[number].trainable = False
+        if self.frozen:
+            # Holders come before what they hold, and set this of all of it.
+            for number, inside in enumerate(_keras.flatten_layers(self.layer)):
+                inside.trainable = number not in self.frozen
         self.frozen = frozen_inside(self.layer)
         # A layer may say so when it is built.
         self.supports_masking = self.layer.supports_masking
@@ -192,7 +203,8 @@ class WrappingLayer(VariationalLayer):
     def build_from_config(self, config: Mapping[str, Any]) -> None:
         """Makes the variables for what this layer, or the Keras layer that it stands for, was first called with."""
         self._called_with = build_shapes.of_config(config)
-        if not self.layer.built:
+        # One with a `build` that leaves the layers inside to their first call says that it is built, and they are not.
+        if not all(each.built for each in _keras.flatten_layers(self.layer)):
             build_shapes.run(self.layer, *build_shapes.arguments(self._called_with))
         self.build(None)
 
@@ -219,6 +231,13 @@ class WrappingLayer(VariationalLayer):
         """Returns the Keras layer's weights, the random ones as given."""
         drawn = {id(variable): weights[name] for name, variable in self._means.by_name.items()}
         return [drawn.get(id(variable), variable) for variable in self.layer.weights]
+
+    def put_into(self, layer: keras.layers.Layer, weights: Mapping[str, Tensor]) -> None:
+        """Puts the weights into the Keras layer for this one, and freezes what is frozen in this one."""
+        super().put_into(layer, weights)
+        for ours, theirs in zip(_keras.flatten_layers(self.layer), _keras.flatten_layers(layer), strict=True):
+            if theirs.trainable != ours.trainable:
+                theirs.trainable = ours.trainable
 
     # Outputs.
 
@@ -306,6 +325,19 @@ def _owners(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     for number, owner in enumerate(_keras.flatten_layers(layer)):
         if owner is layer or (number not in frozen and not isinstance(owner, NORMALIZATIONS)):
             yield owner
+
+
+def has_random_weights(layer: keras.layers.Layer) -> bool:
+    """Returns whether a built layer has weights that `Bayesian` makes random.
+
+    Example:
+
+    >>> normalization = keras.layers.LayerNormalization()
+    >>> normalization.build((None, 3))
+    >>> has_random_weights(keras.Sequential([keras.Input((3,)), normalization]))
+    False
+    """
+    return any(not _is_bias(each) for owner in _owners(layer) for each in _keras.own_trainable_variables(owner))
 
 
 def frozen_inside(layer: keras.layers.Layer) -> list[int]:

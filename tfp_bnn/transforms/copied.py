@@ -1,7 +1,7 @@
 """Copies of whole models with some layers replaced: what all transforms have in common."""
 
-import contextlib
 import tempfile
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +12,9 @@ from tfp_bnn import _keras
 from tfp_bnn._prior_sharing import kept_shared
 from tfp_bnn.layers import build_shapes
 from tfp_bnn.layers.base import VariationalLayer
-from tfp_bnn.transforms import swapped
+from tfp_bnn.priors import Prior
+from tfp_bnn.transforms import places, swapped
+from tfp_bnn.transforms.compiled import compile_like
 
 Layer = keras.layers.Layer
 Replace = Callable[[Layer], Layer | None]
@@ -38,12 +40,16 @@ def copy_model(model: keras.Model, replace: Replace) -> tuple[keras.Model, list[
         raise ValueError(f"Expected a Keras model. Received: {model!r}")
     if not model.built:
         raise ValueError(f"Expected a model that is built. Received: {model.name!r}, which has not seen an input")
+    _check_in_one_place(model)
     copying = _Copying(replace)
     with kept_shared(), keras.saving.custom_object_scope(_classes_in(model)):
         copy = copying.copy(model)
-    copying.finish()
-    if model.compiled and not copy.compiled:
-        _compile_like(model, copy)
+        copying.finish()
+        if copying.replaced and not _keras.is_functional(copy):
+            # Code of the user's that reads weights which are not there says so now, not in `fit`.
+            _run_like(model, copy)
+        if model.compiled and not copy.compiled:
+            compile_like(model, copy)
     return copy, copying.replaced
 
 
@@ -62,6 +68,23 @@ def replaceable_layers(layer: Layer) -> Iterator[Layer]:
             yield from walk(inside)
 
     yield from walk(layer)
+
+
+def _check_in_one_place(model: keras.Model) -> None:
+    """Raises ValueError if a layer inside of one that is copied as a whole is elsewhere too: its copy would be two."""
+    places: dict[int, str] = {}
+    for whole in replaceable_layers(model):
+        for inside in _keras.flatten_layers(whole):
+            if isinstance(inside, Prior) or not inside.weights:
+                continue
+            if id(inside) in places:
+                raise ValueError(
+                    "A layer that is used, or whose weights are read, inside of two others cannot be copied with them: "
+                    "these would no longer share it. Where weights are tied, a layer of Keras's own can be converted, "
+                    f"such as `ReversibleEmbedding`. Received: {inside.name!r} in {places[id(inside)]!r} and in "
+                    f"{whole.name!r}"
+                )
+            places[id(inside)] = whole.name
 
 
 def is_holder(layer: Layer) -> bool:
@@ -100,10 +123,11 @@ class _Copying:
     def _copied(self, layer: Any) -> Any:
         if not isinstance(layer, Layer):
             return _copied_operation(layer)
+        if _is_filled(layer) and (copy := _empty_copy(layer)) is not None:
+            self._fill(copy, layer)
+            return copy
         if _keras.is_functional(layer):
-            return _of_its_class(layer, keras.models.clone_model(layer, clone_function=self.copy))
-        if _is_filled(layer):
-            return self._copied_holder(layer)
+            return self._copied_graph(layer)
         new = self._replace(layer)
         if new is not None:
             self.replaced.append((layer, new))
@@ -112,17 +136,21 @@ class _Copying:
         self._left.append((layer, new))
         return new
 
-    def _copied_holder(self, layer: Layer) -> Layer:
-        """Returns a copy of a layer that is nothing but the layers in it, or of a subclassed model."""
-        copy = _anew(layer, swapped.original_class(layer))
-        self._fill(copy, layer)
+    def _copied_graph(self, graph: keras.Model) -> keras.Model:
+        with _keras.uncompiled(graph):
+            copy = keras.models.clone_model(graph, clone_function=self.copy)
+        if isinstance(copy, keras.Sequential) and not _keras.makes_its_own_graph(graph):
+            # Keras makes plain ones, also of a class that adds nothing but methods.
+            copy.__class__ = type(graph)
+        _keras.set_trainable_alone(copy, graph.trainable)
         return copy
 
     def _fill(self, copy: Layer, layer: Layer) -> None:
         """Puts copies of the layers in a holder into one of its class, in place of those that this one has made."""
         _build_like(layer, copy)
-        for path, inside in swapped.paths_of_layers(layer):
-            there = _at_or_none(copy, path)
+        _check_same_places(layer, copy)
+        for path, inside in places.paths_of_layers(layer):
+            there = places.at(copy, path)
             if id(inside) not in self._copies and _is_filled(inside) and type(there) is swapped.original_class(inside):
                 self._copies[id(inside)] = there
                 self._alive.append(inside)
@@ -134,15 +162,13 @@ class _Copying:
                 self._put(inside, made, copy, path)
         for source, target in zip(_keras.own_variables(layer), _keras.own_variables(copy), strict=True):
             target.assign(source)
+            target.trainable = source.trainable
+        _copy_plain_attributes(layer, copy)
+        _keras.set_trainable_alone(copy, layer.trainable)
 
-    def _put(self, inside: Layer, made: Layer, copy: Layer, path: swapped.Path) -> None:
+    def _put(self, inside: Layer, made: Layer, copy: Layer, path: places.Path) -> None:
         """Puts the copy of a layer into the copy of its holder, which has made one by itself there."""
-        there = _at_or_none(copy, path)
-        if there is None:
-            raise ValueError(
-                "A copy of a layer or model lacks a layer that this one has; is it there when the copy is built? "
-                f"Received: {type(copy).__name__} {copy.name!r} without {'.'.join(map(str, path))}"
-            )
+        there = places.at(copy, path)
         alike = self._counterparts(made, there)
         if alike is None:
             _build_like(inside, made)
@@ -157,7 +183,8 @@ class _Copying:
     def _counterparts(self, made: Layer, there: Layer) -> dict[int, Layer] | None:
         """Returns which layer of one that is there stands for which of one that was made, by the ids of the latter.
 
-        None if they are not alike: if some layers that were made are of other classes, or in other places too.
+        None if they are not alike: if some layers that were made are of other classes or arguments, or in other places
+        too.
         """
         if made is there:
             return {}
@@ -165,7 +192,7 @@ class _Copying:
             return None
         found = {id(made): there}
         if not is_holder(made):
-            return found
+            return found if _arguments(made.get_config()) == _arguments(there.get_config()) else None
         inside_made, inside_there = _keras.sublayers(made), _keras.sublayers(there)
         if len(inside_made) != len(inside_there):
             return None
@@ -205,21 +232,31 @@ def _copy_what_is_no_weight(layer: Layer, copy: Layer) -> None:
         copy.finalize_state()
 
 
-def _of_its_class(graph: keras.Model, clone: keras.Model) -> keras.Model:
-    """Returns the clone of a graph; warns if it is one of Keras's own class alone."""
-    if not isinstance(clone, type(graph)):
-        warnings.warn(
-            "A copy of a model whose constructor makes its own graph is a plain Functional model: methods of its "
-            "class, a `train_step` of its own too, are lost. A class that is made as Class(inputs, outputs) is kept. "
-            f"Received: {type(graph).__name__} {graph.name!r}",
-            stacklevel=2,
-        )
-    return clone
-
-
 def _is_filled(layer: Layer) -> bool:
     """Returns whether a layer is copied by putting copies of layers into another one of its class."""
-    return is_holder(layer) and not _keras.is_functional(layer)
+    return is_holder(layer) and (not _keras.is_functional(layer) or _keras.makes_its_own_graph(layer))
+
+
+def _empty_copy(layer: Layer) -> Layer | None:
+    """Returns another object of a holder's class, as its constructor makes it; None, and a warning, where it cannot.
+
+    Only graphs of Keras can do without their class.
+    """
+    if not _keras.makes_its_own_graph(layer):
+        return _anew(layer)
+    try:
+        copy = _anew(layer)
+        if len(copy.layers) != len(layer.layers):
+            raise ValueError(f"another one made of its config has {len(copy.layers)} layers, not {len(layer.layers)}")
+    except ValueError as error:
+        warnings.warn(
+            "A copy of a model whose class makes its own graph is a plain Keras model if its `get_config` and "
+            "`from_config` do not make another one: methods of its class, a `train_step` of its own too, are lost. "
+            f"Write these two, as for saving, and it stays an object of its class. Received: {error}",
+            stacklevel=2,
+        )
+        return None
+    return copy
 
 
 def _copied_operation(operation: Any) -> Any:
@@ -230,42 +267,60 @@ def _copied_operation(operation: Any) -> Any:
         return operation
 
 
-def _anew(layer: Layer, layer_class: type | None = None) -> Layer:
-    """Returns a layer of a class that is made of another's config, not built."""
-    layer_class = layer_class or type(layer)
+def _anew(layer: Layer) -> Layer:
+    """Returns a layer that is made of another's config, not built, of the class that is the user's."""
+    layer_class = swapped.original_class(layer)
     try:
-        return layer_class.from_config(swapped.original_config(layer))
+        with _keras.functions_trusted():
+            copy = layer_class.from_config(swapped.original_config(layer))
     except (NotImplementedError, TypeError) as error:
         raise ValueError(
             "A class of your own is copied by its `get_config` and `from_config`: write them, and try again. "
             f"Received: {layer_class.__name__} {layer.name!r}, {type(error).__name__}: {error}"
         ) from error
+    _keras.copy_functions(layer, copy)
+    return copy
 
 
 def _build_like(layer: Layer, copy: Layer) -> None:
     """Builds a copy for the inputs that the layer has seen."""
-    if copy.built or not layer.built:
-        return
+    if layer.built and not copy.built:
+        _run_like(layer, copy)
+
+
+def _run_like(layer: Layer, copy: Layer) -> None:
+    """Runs a copy on symbolic inputs like those that the layer has seen."""
     config = layer.get_build_config()
     if config:
         # Not by `build_from_config`: a class without a `build` has all that is inside of it built by a run alone.
         build_shapes.run(copy, *build_shapes.arguments(build_shapes.of_config(config)))
 
 
-def _at_or_none(owner: Any, path: swapped.Path) -> Any:
-    with contextlib.suppress(AttributeError, IndexError, KeyError, TypeError):
-        return swapped.at(owner, path)
-    return None
-
-
-def _compile_like(model: keras.Model, copy: keras.Model) -> None:
-    try:
-        copy.compile_from_config(model.get_compile_config())
-    except (TypeError, ValueError, NotImplementedError) as error:
-        warnings.warn(
-            f"The copy of {model.name!r} is not compiled, since how the model is compiled cannot be saved: {error}",
-            stacklevel=4,
+def _check_same_places(layer: Layer, copy: Layer) -> None:
+    """Raises ValueError if two objects of a user's class do not have layers in the same places."""
+    its, those_of_copy = ({path for path, _ in places.paths_of_layers(each)} for each in (layer, copy))
+    differing = [".".join(map(str, path)) for path in its ^ those_of_copy]
+    if differing:
+        raise ValueError(
+            "A copy of a layer or model does not have the layers that this one has. Are they there when it is built, "
+            "and does `get_config` return what its constructor got? "
+            f"Received: {type(copy).__name__} {layer.name!r}, different in {', '.join(sorted(differing))}"
         )
+
+
+def _copy_plain_attributes(layer: Layer, copy: Layer) -> None:
+    """Copies numbers, words and functions that are set on an object, which its config need not know."""
+    for name, value in vars(layer).items():
+        is_plain = swapped.is_plain(value) or isinstance(value, types.FunctionType)
+        if not name.startswith("_") and is_plain and vars(copy).get(name, copy) != value:
+            setattr(copy, name, value)
+
+
+def _arguments(config: Any) -> Any:
+    """Returns a config without what two layers of the same arguments differ in."""
+    if isinstance(config, dict):
+        return {key: _arguments(value) for key, value in config.items() if key not in ("name", "trainable")}
+    return [_arguments(each) for each in config] if isinstance(config, list | tuple) else config
 
 
 def _classes_in(model: keras.Model) -> dict[str, type]:

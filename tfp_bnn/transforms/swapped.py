@@ -10,13 +10,11 @@ from typing import Any
 
 import keras
 
-from tfp_bnn import _keras
 from tfp_bnn.layers import build_shapes
 from tfp_bnn.layers.plain import OF_EVERY_LAYER
+from tfp_bnn.transforms import places
 
 Layer = keras.layers.Layer
-Path = tuple[Any, ...]
-
 _NAME = ("tfp_bnn", "Swapped")
 
 
@@ -24,7 +22,7 @@ _NAME = ("tfp_bnn", "Swapped")
 class Swapped:
     """What a class gets beside its own methods: a config that holds the layers that were put into the object."""
 
-    _swapped_paths: Sequence[Path] = ()
+    _swapped_paths: Sequence[places.Path] = ()
 
     def get_config(self) -> dict[str, Any]:
         """Returns the config of the user's class, the shapes that it was built for, and the layers put into it."""
@@ -38,9 +36,10 @@ class Swapped:
             },
             "built_for": self.get_build_config(),
             "layers": [
-                {"path": list(path), "layer": keras.saving.serialize_keras_object(at(self, path))}
+                {"path": list(path), "layer": keras.saving.serialize_keras_object(places.at(self, path))}
                 for path in self._swapped_paths
             ],
+            "frozen": [list(path) for path, layer in _made_by_itself(self) if not layer.trainable],
         }
 
     @classmethod
@@ -52,29 +51,40 @@ class Swapped:
             build_shapes.run(made, *build_shapes.arguments(build_shapes.of_config(config["built_for"])))
         for each in config["layers"]:
             swap(made, tuple(each["path"]), keras.saving.deserialize_keras_object(each["layer"]))
+        if "frozen" in config:
+            frozen = [tuple(path) for path in config["frozen"]]
+            for path, layer in _made_by_itself(made):
+                # Holders come first: they set this of all that is inside.
+                if layer.trainable == (path in frozen):
+                    layer.trainable = path not in frozen
         return made
 
 
-def swap(owner: Any, path: Path, layer: Layer) -> None:
+def swap(owner: Any, path: places.Path, layer: Layer) -> None:
     """Puts a layer into an object, in place of the one that is there; the object's class knows of it from then on.
 
     The layer may be the one that is there, if it is not any more as the object made it.
     """
-    before = at(owner, path)
-    if before is not layer:
-        _keras.replace_layer(owner, before, layer)
-    *way, last = path
-    holder = at(owner, way)
-    if isinstance(holder, tuple):
-        # Tuples do not change: the one that holds it is put in place of the tuple.
-        _set(at(owner, way[:-1]), way[-1], tuple(layer if each is before else each for each in holder))
-    else:
-        _set(holder, last, layer)
-    if type(owner).__module__.startswith("keras.") or (isinstance(owner, keras.layers.Wrapper) and path == ("layer",)):
-        return  # Wrappers, `TimeDistributed` and `Bidirectional` too, have the layers that they hold in their config.
+    places.put(owner, path, layer)
+    if type(owner).__module__.startswith("keras.") or _is_in_config(owner, layer):
+        return  # Its config has the layer: `TimeDistributed` and `Bidirectional` are such classes too.
     if not isinstance(owner, Swapped):
         owner.__class__ = _between(type(owner))
     owner._swapped_paths = (*owner._swapped_paths, path)
+
+
+def _is_in_config(owner: Any, layer: Layer) -> bool:
+    """Returns whether the config of an object's class has a layer: one that the constructor got."""
+    made = [each for each in _dicts_in(original_config(owner)) if {"class_name", "config"} <= set(each)]
+    return bool(made) and keras.saving.serialize_keras_object(layer) in made
+
+
+def _dicts_in(config: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(config, dict):
+        yield config
+    if isinstance(config, dict | list | tuple):
+        for each in config.values() if isinstance(config, dict) else config:
+            yield from _dicts_in(each)
 
 
 def original_class(owner: Any) -> type:
@@ -87,12 +97,34 @@ def original_config(owner: Any) -> dict[str, Any]:
 
     Keras adds what every layer takes, and many a class of a user's has a constructor of no such arguments.
     """
-    config = super(Swapped, owner).get_config() if isinstance(owner, Swapped) else owner.get_config()
+    config = _config(owner)
     parameters = inspect.signature(original_class(owner).__init__).parameters.values()
     if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
         return config
     taken = {parameter.name for parameter in parameters}
     return {name: value for name, value in config.items() if name in taken or name not in OF_EVERY_LAYER}
+
+
+def _config(owner: Any) -> dict[str, Any]:
+    get_config = super(Swapped, owner).get_config if isinstance(owner, Swapped) else owner.get_config
+    original = original_class(owner)
+    if not isinstance(owner, keras.Model) or not original.get_config.__module__.startswith("keras."):
+        return get_config()
+    # Of a class of models Keras knows no arguments but their defaults. Most classes keep them under their names.
+    try:
+        config = get_config()
+    except NotImplementedError:
+        config = {"name": owner.name}
+    taken = inspect.signature(original.__init__).parameters
+    kept = {name: value for name, value in vars(owner).items() if name in taken and is_plain(value)}
+    return {**config, **kept}
+
+
+def is_plain(value: Any) -> bool:
+    """Returns whether a value is a number, a word, None, or a tuple or list of such."""
+    if isinstance(value, tuple | list):
+        return all(is_plain(each) for each in value)
+    return value is None or isinstance(value, str | int | float)
 
 
 def _between(original: type) -> type:
@@ -104,36 +136,15 @@ def _between(original: type) -> type:
     return made
 
 
-# Where layers are in an object.
+def _made_by_itself(
+    owner: Any, path: places.Path = (), seen: frozenset[int] = frozenset()
+) -> Iterator[tuple[places.Path, Layer]]:
+    """Yields all layers, however deep inside, that an object has made by itself: files know of no more than its config.
 
-
-def paths_of_layers(owner: Any) -> Iterator[tuple[Path, Layer]]:
-    """Yields where the layers of an object are, its attributes, and lists, tuples and dicts in them, and the layers."""
-    for name, value in vars(owner).items():
-        if name not in _keras.STORES_OF_LAYER:
-            yield from _paths_in(value, (name,))
-
-
-def at(owner: Any, path: Sequence[Any]) -> Any:
-    """Returns what is at a path in an object."""
-    for step in path:
-        owner = getattr(owner, step) if isinstance(owner, Layer) else owner[step]
-    return owner
-
-
-def _paths_in(value: Any, path: Path) -> Iterator[tuple[Path, Layer]]:
-    if isinstance(value, Layer):
-        yield path, value
-    elif isinstance(value, list | tuple):
-        for number, each in enumerate(value):
-            yield from _paths_in(each, (*path, number))
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield from _paths_in(each, (*path, key))
-
-
-def _set(holder: Any, step: Any, value: Any) -> None:
-    if isinstance(holder, Layer):
-        setattr(holder, step, value)
-    else:
-        holder[step] = value
+    Not those that were put there, which have a config of their own.
+    """
+    put_there = getattr(owner, "_swapped_paths", ())
+    for here, layer in places.paths_of_layers(owner):
+        if here not in put_there and id(layer) not in seen:
+            yield (*path, *here), layer
+            yield from _made_by_itself(layer, (*path, *here), seen | {id(owner)})

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import keras
 
-from tfp_bnn import estimators, layers, posteriors, priors
+from tfp_bnn import _keras, estimators, layers, posteriors, priors
 from tfp_bnn._checks import check_count, check_type
 from tfp_bnn._prior_sharing import kept_shared
 from tfp_bnn.layers.plain import OF_EVERY_LAYER
-from tfp_bnn.layers.wrapper import NORMALIZATIONS, frozen_inside
+from tfp_bnn.layers.wrapper import NORMALIZATIONS, frozen_inside, has_random_weights
 from tfp_bnn.transforms.copied import copy_model, replaceable_layers
 
 Layer = keras.layers.Layer
@@ -106,7 +106,8 @@ def bayesian(
     posterior: posteriors.Posterior,
 ) -> "layers.VariationalLayer":
     """Returns the Bayesian layer, not built, that stands for a Keras layer, of its name."""
-    own_class = _own_classes().get(type(layer))
+    # With a part frozen it is no layer of ours.
+    own_class = None if frozen_inside(layer) else _own_classes().get(type(layer))
     of_bayes = {"prior": prior, "posterior": posterior}
     if own_class is None or not issubclass(own_class, layers.LinearVariationalLayer):
         wraps = isinstance(estimator, estimators.Reparameterization | estimators.Antithetic)
@@ -143,7 +144,7 @@ def _arguments(layer: Layer, own_class: type) -> dict[str, Any]:
 def _check_model(model: keras.Model) -> None:
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a Keras model. Received: {model!r}")
-    for layer in replaceable_layers(model):
+    for layer in (inside for whole in replaceable_layers(model) for inside in _keras.flatten_layers(whole)):
         if getattr(layer, "quantization_mode", None) is not None:
             raise ValueError(
                 "Quantized weights cannot be made random; convert the model before it is quantized. "
@@ -151,9 +152,22 @@ def _check_model(model: keras.Model) -> None:
             )
         if getattr(layer, "lora_enabled", False):
             raise ValueError(
-                "A layer with LoRA weights cannot be made random; merge them first, by saving and loading the model. "
-                f"Received: layer {layer.name!r}"
+                "A layer with LoRA weights cannot be made random. Merge them first: save the weights, and load them "
+                f"into a model without LoRA. Received: layer {layer.name!r}"
             )
+    models = [each for each in _keras.flatten_layers(model) if isinstance(each, keras.Model)]
+    plain = [f"{weight.name} of {each.name!r}" for each in models for weight in _own_weights(each)]
+    if plain:
+        warnings.warn(
+            "Weights that a class of models adds itself stay plain: put them into a layer, and they are made random. "
+            f"Received: {', '.join(plain)}",
+            stacklevel=3,
+        )
+
+
+def _own_weights(model: keras.Model) -> list[keras.Variable]:
+    own = _keras.own_trainable_variables(model)
+    return [each for each in own if each.trainable and not each.name.endswith("bias")]
 
 
 def _chosen(model: keras.Model, choice: Choice | Sequence[Choice] | None) -> list[Layer]:
@@ -204,7 +218,7 @@ def _can_be_bayesian(layer: Layer) -> bool:
         not isinstance(layer, (layers.VariationalLayer, *NORMALIZATIONS))
         and layer.built
         and layer.trainable
-        and any(not variable.name.endswith("bias") for variable in layer.trainable_variables)
+        and has_random_weights(layer)
     )
 
 

@@ -54,8 +54,7 @@ def to_deterministic(
     )
     weights_of = _means if how == "mean" else _draw(model, seed)
     for layer, plain in replaced:
-        weights = layer.keras_weights(weights_of(layer))
-        plain.set_weights([keras.ops.convert_to_numpy(each) for each in weights])
+        layer.put_into(plain, weights_of(layer))
     return deterministic
 
 
