@@ -13,6 +13,7 @@ from tfp_bnn.testing.on_backends import (
     numpy,
     over_seeds,
     seeds,
+    soonest,
     with_gradient,
     with_variables,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "numpy",
     "over_seeds",
     "seeds",
+    "soonest",
     "with_gradient",
     "with_variables",
     "UNCOMPILED",

@@ -48,6 +48,14 @@ def compiled(function: Callable, xla: bool = False) -> Callable:
     return jax.jit(function)
 
 
+def soonest(function: Callable) -> Callable:
+    """Returns the function as the backend has one value of it soonest: on JAX compiled, on TensorFlow as it is.
+
+    JAX compiles each operation for each shape if it is not all compiled at once.
+    """
+    return function if TENSORFLOW else compiled(function)
+
+
 def with_variables(function: Callable, variables: Sequence[Any]) -> Callable:
     """Returns the compiled function of tensors that reads today's values of Keras variables at each call."""
     if TENSORFLOW:
