@@ -403,6 +403,13 @@ DIVERGENCES = (
             contract("Dense-flipout-matrix", "check_half_precision"),
             *in_file("training", "test_mixed_precision_keeps_posteriors_and_kl_in_float32"),
         ),
+        # Either alone keeps them whole.
+        also=(
+            (
+                "with _keras.full_precision():\n            return {name: variables",
+                "if True:\n            return {name: variables",
+            ),
+        ),
     ),
     Fault(
         "float16 KL",
