@@ -214,6 +214,8 @@ def test_models_that_cannot_be_exported_are_one_clear_error(tmp_path):
     two = keras.Model(entry, [bnn.layers.Dense(2)(entry), bnn.layers.Dense(2)(entry)])
     with pytest.raises(ValueError, match=r"(?s)models of one output.*Received: 2 outputs"):
         export(two, tmp_path, likelihood=[likelihood, likelihood])
+    with pytest.raises(ValueError, match=r"(?s)export each member of an ensemble.*Received: 2 models"):
+        export([classifier(), classifier()], tmp_path, likelihood=likelihood)
     with pytest.raises(ValueError, match=r"(?s)an input 'seed' of their own.*Received: "):
         export(make_of_inputs(), tmp_path, draws="fresh", likelihood=likelihood)
     entry = keras.Input((None, 4))

@@ -76,6 +76,18 @@ def test_a_call_is_a_draw_of_one_member():
 
 
 @on_tensorflow_alone
+def test_what_is_made_of_models_is_made_of_ensembles():
+    model = bnn.models.Ensemble([make_model(bias) for bias in (-10.0, 10.0)])
+    assert float(bnn.kl_divergence(model)) == pytest.approx(sum(float(bnn.kl_divergence(m)) for m in model.members))
+    point = bnn.to_deterministic(model)
+    assert not bnn.layers.variational_layers(point)
+    predictive = bnn.predict(point, X, 2, likelihood=bnn.likelihoods.Normal(scale=1.0), verbose=False)
+    np.testing.assert_allclose(predictive.outputs[:, :, 0], [[-10.0] * 64, [10.0] * 64])
+    later = bnn.with_priors(model, bnn.priors.from_posterior(model))
+    assert float(bnn.kl_divergence(later)) == pytest.approx(0, abs=1e-4)
+
+
+@on_tensorflow_alone
 def test_plain_networks_make_a_deep_ensemble():
     def make():
         return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])

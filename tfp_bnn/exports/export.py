@@ -16,6 +16,7 @@ from tfp_bnn.exports.statistics import DECISION, Decision, Statistics
 from tfp_bnn.layers.base import built_variational_layers
 from tfp_bnn.likelihoods import Likelihood
 from tfp_bnn.prediction.draws import likelihood_of
+from tfp_bnn.prediction.mixture import members_of
 
 Format = Literal["tf_saved_model", "onnx", "litert"]
 
@@ -96,6 +97,7 @@ def export(
     _check_backend(format)
     check_count("num_draws", num_draws)
     _check_seed(seed, draws)
+    _check_is_one(model)
     likelihood = likelihood_of(model, likelihood)
     _check_built(model)
     statistics = _statistics(model, likelihood, temperature, cutoff, abstain)
@@ -186,6 +188,15 @@ def _check_seed(seed: Any, draws: str) -> None:
         raise ValueError(f'With draws="fresh" the file takes the seed, as an input. Received: seed={seed!r}')
     if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
         raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
+
+
+def _check_is_one(model: Any) -> None:
+    members = members_of(model)
+    if members != [model]:
+        raise ValueError(
+            "A file holds the draws of one model: export each member of an ensemble by itself. "
+            f"Received: {len(members)} models"
+        )
 
 
 def _check_built(model: keras.Model) -> None:

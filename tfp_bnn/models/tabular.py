@@ -227,12 +227,9 @@ class Tabular(keras.Model):
         beta = 1.0
         if steps is not None:
             batch_size, num_rows = min(batch_size, len(x)), len(x)
-            rows, epochs = rounds_of(num_rows, batch_size, steps, random.getrandbits(31))
-            x, y = np.asarray(x)[rows], np.asarray(y)[rows]
-            if (sample_weight := kwargs.get("sample_weight")) is not None:
-                kwargs["sample_weight"] = np.asarray(sample_weight)[rows]
+            x, y, kwargs, epochs = _in_rounds(x, y, kwargs, batch_size, steps)
             # Rows that come again are no further observations.
-            beta, kwargs["shuffle"] = len(rows) / num_rows, False
+            beta = len(x) / num_rows
         an_epoch = None if is_stream(x) else math.ceil(len(x) * (1 - kwargs.get("validation_split", 0.0)) / batch_size)
         epochs = epochs or (math.ceil(STEPS / an_epoch) if an_epoch else 1)
         if not self.compiled:
@@ -289,6 +286,16 @@ def _sequence(units: Any) -> Sequence[Any]:
     if not isinstance(units, Sequence):
         raise ValueError(f"`units` must be the widths of the hidden layers, such as (50, 50). Received: {units!r}")
     return units
+
+
+def _in_rounds(
+    x: Any, y: Any, others: Mapping[str, Any], batch_size: int, steps: int
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any], int]:
+    """Returns inputs, targets and other arguments of a fit in rounds of shuffled rows, and how many rounds."""
+    rows, number = rounds_of(len(x), batch_size, steps, random.getrandbits(31))
+    weights = others.get("sample_weight")
+    in_order = {} if weights is None else {"sample_weight": np.asarray(weights)[rows]}
+    return np.asarray(x)[rows], np.asarray(y)[rows], {**others, **in_order, "shuffle": False}, number
 
 
 def _what_counts_epochs(x: Any, epochs: Any, callbacks: Sequence[Any], others: Mapping[str, Any]) -> list[str]:
