@@ -28,13 +28,14 @@ def flipout_classifier(**kwargs):
 
 
 def test_history_holds_the_halves_of_the_loss_for_training_and_validation():
-    model, (x, y) = flipout_classifier(), data()
-    weight = bnn.callbacks.KLWeight(num_examples=N)
-    history = model.fit(x, y, batch_size=BATCH, epochs=3, validation_data=data(1), verbose=0, callbacks=[weight])
+    model, n = flipout_classifier(), 40  # the last of three batches is partial
+    (x, y), validation = ([part[:n] for part in data(seed)] for seed in (0, 1))
+    weight = bnn.callbacks.KLWeight(num_examples=n)
+    history = model.fit(x, y, batch_size=16, epochs=3, validation_data=validation, verbose=0, callbacks=[weight])
     logged = {name: np.array(values) for name, values in history.history.items()}
     for prefix in ("", "val_"):
         assert {prefix + name for name in ("loss", "nll", "kl", "accuracy")} <= logged.keys()
-        objective = logged[prefix + "nll"] + logged[prefix + "kl"] / N
+        objective = logged[prefix + "nll"] + logged[prefix + "kl"] / n
         np.testing.assert_allclose(logged[prefix + "loss"], objective, rtol=1e-5)
     np.testing.assert_allclose(logged["val_kl"][-1], kl_of(model), rtol=1e-5)
     assert logged["kl"][0] > logged["kl"][-1] > logged["val_kl"][-1]  # means of an epoch in which it falls
