@@ -482,3 +482,15 @@ def test_an_exact_divergence_that_tfp_does_not_know_is_refused_before_the_traini
         layer = layers.DenseVariational(2, trained_normals, cauchys, kl_use_exact=True)
         with pytest.raises(ValueError, match=r"No closed form is known .* prior=Independent"):
             layer.build((None, 3))
+
+
+def test_a_start_by_fan_in_is_that_of_the_inputs_of_a_unit():
+    recipe = posteriors.MeanFieldNormal(initial_stddev=0.05, fan_in_stddev=0.3)
+    for shape, expected in (((9, 4), 0.1), ((3, 3, 4, 8), 0.05), ((7,), 0.05)):
+        weights = recipe.create(keras.layers.Layer().add_weight, "kernel", shape).read()
+        np.testing.assert_allclose(weights.stddev, np.full(shape, expected), rtol=1e-5)
+    assert posteriors.MeanFieldNormal.from_config(recipe.get_config()).fan_in_stddev == 0.3
+    with pytest.raises(ValueError, match=r"not both\. Received: relative_stddev=0\.1, fan_in_stddev=0\.3"):
+        posteriors.MeanFieldNormal(relative_stddev=0.1, fan_in_stddev=0.3)
+    with pytest.raises(ValueError, match=r"`fan_in_stddev` must be positive and finite\. Received: fan_in_stddev=0"):
+        posteriors.MeanFieldNormal(fan_in_stddev=0)
