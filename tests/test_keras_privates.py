@@ -461,3 +461,16 @@ def test_a_model_knows_what_it_was_compiled_with():
     own = Own([keras.Input((2,)), keras.layers.Dense(1)])
     own.compile("sgd", "mse")
     assert _keras.arguments_of_compile(own) is None
+
+
+def test_an_optimizer_keeps_variables_and_names_from_weight_decay():
+    """Else: look in Keras's `_use_weight_decay` for what `exclude_from_weight_decay` sets."""
+    optimizer, copy = keras.optimizers.AdamW(), keras.optimizers.AdamW()
+    variables = [keras.Variable(np.zeros(1), name=name) for name in ("kernel", "bias", "scale")]
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    optimizer.build(variables)
+    assert optimizer._use_weight_decay(variables[2])
+    _keras.keep_from_weight_decay(optimizer, variables[2:])
+    _keras.copy_names_kept_from_weight_decay(optimizer, copy)
+    assert [optimizer._use_weight_decay(each) for each in variables] == [True, False, False]
+    assert [copy._use_weight_decay(each) for each in variables] == [True, False, True]

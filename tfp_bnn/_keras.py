@@ -5,7 +5,7 @@ and counts `_trainable_variables` and `_non_trainable_variables`. They have a ca
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -37,6 +37,7 @@ __all__ = [
     "backend_variable",
     "calls_forgotten",
     "copy_functions",
+    "copy_names_kept_from_weight_decay",
     "cardinality_before_batching",
     "first_call",
     "flatten_layers",
@@ -50,6 +51,7 @@ __all__ = [
     "is_in_fit_elsewhere",
     "is_functional",
     "iterator_of_fit",
+    "keep_from_weight_decay",
     "last_compile",
     "logits_behind",
     "loss_weights",
@@ -371,6 +373,25 @@ def arguments_of_compile(model: keras.Model) -> dict[str, Any] | None:
     """
     compiled, ours = last_compile(model), type(model).compile is keras.Model.compile
     return dict(compiled.config) if ours and compiled is not None else None
+
+
+def keep_from_weight_decay(optimizer: keras.optimizers.Optimizer, variables: Iterable[keras.Variable]) -> None:
+    """Keeps variables from an optimizer's weight decay, beside those that are kept from it already.
+
+    The public method forgets these, and refuses an optimizer that is built.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    kept = getattr(optimizer, "_exclude_from_weight_decay", set())
+    optimizer._exclude_from_weight_decay = kept | {optimizer._var_key(variable) for variable in variables}
+    optimizer._exclude_from_weight_decay_cache = {}
+
+
+def copy_names_kept_from_weight_decay(optimizer: Any, copy: Any) -> None:
+    """Makes a copy of an optimizer keep variables of the same names from weight decay: its config holds none."""
+    name = "_exclude_from_weight_decay_pattern"
+    source, target = (getattr(each, "inner_optimizer", each) for each in (optimizer, copy))
+    if getattr(source, name, None) is not None:
+        setattr(target, name, getattr(source, name))
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfp_bnn import kl_schedules
 from tfp_bnn._backend import sync_state
-from tfp_bnn.callbacks import training_data
+from tfp_bnn.callbacks import training_data, weight_decay
 from tfp_bnn.callbacks.balance import Balance
 from tfp_bnn.layers.base import variational_layers
 from tfp_bnn.likelihoods import Likelihood
@@ -31,6 +31,10 @@ class KLWeight(keras.callbacks.Callback):
     `history.history` gets `nll` and `kl`, in nats, the latter of the whole network, and `kl_share`, between 0 and 1,
     what part of the loss the KL term is; with `val_` for validation data. All are of one noisy draw of the weights a
     batch: see `PredictiveMetrics` for what `tfp_bnn.predict` will give.
+
+    Weight decay, such as that of `AdamW`, acts on means alone. Standard deviations and learned priors are kept from it:
+    a standard deviation is the softplus of its variable, and decay would move it from 0.05 towards 0.69. A training
+    loop of your own calls `optimizer.exclude_from_weight_decay(var_names=["_rho"])`.
 
     A warm-up or schedule is of the training alone: `val_loss` has the whole KL term, and so has the model that is left.
 
@@ -116,6 +120,7 @@ class KLWeight(keras.callbacks.Callback):
         outputs.check_heads(model)
         _warn_of_separated_priors(model)
         loss_halves.track_halves(model)
+        weight_decay.keep_to_means(model)
         self._reset()
         self._data = training_data.of_fit(model)
 

@@ -28,6 +28,7 @@ def compile_like(model: keras.Model, copy: keras.Model) -> None:
         )
         return
     if copy.optimizer is not None:
+        _keras.copy_names_kept_from_weight_decay(model.optimizer, copy.optimizer)
         copy.optimizer.build(copy.trainable_variables)
 
 
