@@ -156,18 +156,27 @@ with strategy.scope():
     likelihood = halves.bnn.likelihoods.Normal(1.0)
     logged = observations.fitted(model, likelihood, x, x[..., :1], batch_size=4, run_eagerly=False)
 print(logged["loss"] - logged["nll"], logged["kl"] / x[..., 0].size)
+
+# Noise of the two for the same inputs.
+from tests.objective import noise_of_replicas
+print(*noise_of_replicas.compared(strategy))
 """
 
 
 @on_tensorflow_alone
-def test_two_replicas_have_the_objective_of_one_and_log_its_halves():
+def test_two_replicas_have_the_objective_of_one_log_its_halves_and_have_noise_of_their_own():
     environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
     command = [sys.executable, "-c", TWO_REPLICAS]
     run = subprocess.run(
         command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    loss, logged_nll, logged_kl, nll, kl, kl_term, expected_kl_term = map(float, run.stdout.split())
+    loss, logged_nll, logged_kl, nll, kl, kl_term, expected_kl_term, *of_noise = map(float, run.stdout.split())
+    assert len(of_noise) == 6
+    # The first replica has the noise of one device.
+    assert max(of_noise[::2]) < 1e-6
+    # Correlations of the two, within six standard errors of 2,048 products.
+    assert max(map(abs, of_noise[1::2])) < 6 / 2048**0.5
     assert kl_term == pytest.approx(expected_kl_term, rel=1e-4)
     assert logged_nll == pytest.approx(nll, rel=1e-4)
     assert logged_kl == pytest.approx(kl, rel=1e-4)

@@ -22,6 +22,7 @@ __all__ = [
     "double_normals",
     "log_gamma",
     "num_replicas",
+    "of_replica",
     "parts_of",
     "register_constant",
     "sync_state",
@@ -50,6 +51,11 @@ def warn_of_legacy_keras() -> None:
 def num_replicas() -> int:
     """Returns how many replicas of the model train at once: always 1."""
     return 1
+
+
+def of_replica(seed: Tensor) -> Tensor:
+    """Returns a seed of its own for each replica that trains at once: Keras's JAX trainer has one program for all."""
+    return seed
 
 
 def sync_state(model: keras.Model) -> None:

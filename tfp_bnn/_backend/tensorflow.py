@@ -22,6 +22,7 @@ __all__ = [
     "double_normals",
     "log_gamma",
     "num_replicas",
+    "of_replica",
     "parts_of",
     "register_constant",
     "sync_state",
@@ -34,6 +35,9 @@ __all__ = [
 
 Tensor = Any
 Draw = Callable[[Tensor, Any], Tensor]
+
+_BETWEEN_REPLICAS = 104_729
+"""How far the first halves of two replicas' seeds are apart; the second halves count the draws."""
 
 AFTER_A_FAILED_STEP = ""
 """What to do after an error in the first step of `fit`, for the end of its message."""
@@ -57,6 +61,15 @@ def warn_of_legacy_keras() -> None:
 def num_replicas() -> int:
     """Returns how many replicas of the model train at once."""
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def of_replica(seed: Tensor) -> Tensor:
+    """Returns a seed of its own for each replica that trains at once: of the first, and of one alone, the same."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return seed
+    offset = tf.cast(context.replica_id_in_sync_group, seed.dtype) * tf.constant(_BETWEEN_REPLICAS, seed.dtype)
+    return seed + tf.stack([offset, tf.zeros_like(offset)])
 
 
 def sync_state(model: keras.Model) -> None:

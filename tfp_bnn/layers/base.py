@@ -201,7 +201,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
 
     def _noise(self) -> Noise:
         check_callers(self)
-        return Noise(self.seed_generator.next)
+        return Noise(lambda: _backend.of_replica(self.seed_generator.next()))
 
     def _posteriors(self) -> dict[str, WeightPosterior]:
         # Means may be variables of a layer inside, which a mixed precision policy would round.
