@@ -1,5 +1,6 @@
 """The KL weight in other programs: whose N it has, what it warns of, and that it is no weight of the network."""
 
+import itertools
 import pickle
 import warnings
 
@@ -50,6 +51,28 @@ def weights_seen(weight, *data, model=None, **arguments):
 def test_n_is_that_of_the_arrays_less_what_is_held_out():
     seen = weights_seen(bnn.callbacks.KLWeight(), *data(), batch_size=BATCH, validation_split=0.25)
     np.testing.assert_allclose(seen, 1 / 30, rtol=1e-6)
+
+
+def test_a_warmup_in_steps_goes_on_where_the_optimizer_is():
+    model = make_model()
+    warmup = {"warmup_steps": 5}
+    seen = weights_seen(bnn.callbacks.KLWeight(**warmup), *data(), model=model, batch_size=BATCH)
+    # Another callback and another `fit`, over data of unknown length: the optimizer has done three steps.
+    stream = ((np.zeros((14, 4), "float32"), np.zeros(14)) for _ in itertools.count())
+    fit = {"model": model, "steps_per_epoch": 3, "shuffle": False}
+    seen += weights_seen(bnn.callbacks.KLWeight(N, **warmup), stream, **fit)
+    np.testing.assert_allclose(seen, np.minimum(np.arange(1, 7) / 5, 1) / N, rtol=1e-6)
+    assert model.layers[0].kl_weight == pytest.approx(1 / N)
+
+
+def test_a_warmup_in_steps_counts_updates_not_batches_of_accumulated_gradients():
+    model = make_model()
+    model.compile(
+        keras.optimizers.Adam(0.01, gradient_accumulation_steps=2), bnn.likelihoods.Categorical(), **UNCOMPILED
+    )
+    weight = bnn.callbacks.KLWeight(warmup_steps=4)
+    seen = weights_seen(weight, *data(), model=model, batch_size=10, epochs=2)
+    np.testing.assert_allclose(seen, np.repeat(np.arange(1, 5) / 4, 2) / N, rtol=1e-6)
 
 
 class Batches(keras.utils.PyDataset):

@@ -304,9 +304,10 @@ def test_every_steps_may_predict_with_the_weights_of_that_step():
             "`schedule` must be one of .* Received: schedule='cy",
         ),
         (lambda: bnn.callbacks.KLWeight(10, warmup_epochs=-1), "Received: epochs=-1"),
+        (lambda: bnn.callbacks.KLWeight(10, warmup_steps=0), "Received: warmup_steps=0"),
         (
             lambda: bnn.callbacks.KLWeight(10, warmup_epochs=1, schedule=bnn.kl_schedules.blundell),
-            "`warmup_epochs` or `schedule`, not both",
+            "one of `warmup_epochs`, `warmup_steps` and `schedule`",
         ),
         (lambda: bnn.callbacks.EverySteps(0, print), "`steps` must be a positive integer. Received: steps=0"),
         (lambda: bnn.callbacks.EverySteps(1.5, print), "`steps` must be a positive integer. Received: steps=1.5"),

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfp_bnn import kl_schedules
 from tfp_bnn._backend import sync_state
+from tfp_bnn._checks import check_count
 from tfp_bnn.callbacks import training_data, weight_decay
 from tfp_bnn.callbacks.balance import Balance
 from tfp_bnn.layers.base import variational_layers
@@ -43,6 +44,8 @@ class KLWeight(keras.callbacks.Callback):
             knows it: for arrays, and for `tf.data`, `PyDataset`s and `DataLoader`s of known length.
         beta: tempering of the KL term; 1 is the Bayesian posterior, less is a colder one.
         warmup_epochs: over how many epochs the weight rises linearly from 0; short for `kl_schedules.linear_warmup`.
+        warmup_steps: instead, over how many optimizer steps. The optimizer counts them: a training that is resumed goes
+            on where it was, and the data may be a stream whose length nobody knows.
         schedule: a function of (epoch, batch, batches an epoch) that returns the factor; see `tfp_bnn.kl_schedules`.
             With `steps_per_execution` above 1 the batches of one execution share the mean of their factors.
 
@@ -72,6 +75,8 @@ class KLWeight(keras.callbacks.Callback):
         beta: float = 1.0,
         warmup_epochs: float = 0,
         schedule: kl_schedules.Schedule | None = None,
+        *,
+        warmup_steps: int | None = None,
     ):
         super().__init__()
         if num_examples is not None and not (isinstance(num_examples, numbers.Real) and 1 <= num_examples < math.inf):
@@ -83,20 +88,22 @@ class KLWeight(keras.callbacks.Callback):
                 "`schedule` must be one of `tfp_bnn.kl_schedules`, or a function of (epoch, batch, batches an epoch). "
                 f"Received: schedule={schedule!r}"
             )
-        if warmup_epochs and schedule is not None:
+        if bool(warmup_epochs) + (warmup_steps is not None) + (schedule is not None) > 1:
             raise ValueError(
-                f"Give `warmup_epochs` or `schedule`, not both. Received: warmup_epochs={warmup_epochs}, "
-                f"schedule={schedule}"
+                "Give one of `warmup_epochs`, `warmup_steps` and `schedule`. "
+                f"Received: warmup_epochs={warmup_epochs}, warmup_steps={warmup_steps}, schedule={schedule}"
             )
         self.num_examples = num_examples
         self.beta = beta
         self.schedule = schedule or kl_schedules.linear_warmup(warmup_epochs)
+        self.warmup_steps = None if warmup_steps is None else check_count("warmup_steps", warmup_steps)
         self._reset()
 
     def _reset(self) -> None:
         self._data = training_data.TrainingData()
         self._num_batches: int | None = None
         self._is_training = False
+        self._steps_before = 0
         self._begin_epoch(0)
         self._current: float | None = None
         self._knows_epoch = False
@@ -130,11 +137,13 @@ class KLWeight(keras.callbacks.Callback):
         self._num_batches = (self.params or {}).get("steps")
         if self._data.is_exact:
             self._compare(self._data.num_examples)
+        self._count_steps()
         self._set(self._factor(0))
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Notes the epoch."""
+        """Notes the epoch, and how many steps were done before it."""
         self._begin_epoch(epoch)
+        self._count_steps()
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Sets the batch's weight."""
@@ -176,7 +185,19 @@ class KLWeight(keras.callbacks.Callback):
         last = min(last, self._num_batches) if self._num_batches else last
         # On JAX, Keras begins a batch behind the last one of data whose length it does not know.
         batches = range(batch, max(last, batch + 1))
-        return float(np.mean([self.schedule(self._epoch, index, self._num_batches) for index in batches]))
+        return float(np.mean([self._factor_of(each) for each in batches]))
+
+    def _factor_of(self, batch: int) -> float:
+        if self.warmup_steps is None:
+            return self.schedule(self._epoch, batch, self._num_batches)
+        accumulated = getattr(self.model.optimizer, "gradient_accumulation_steps", None) or 1
+        return min(1.0, (self._steps_before + batch // accumulated + 1) / self.warmup_steps)
+
+    def _count_steps(self) -> None:
+        if self.warmup_steps is not None:
+            # JAX keeps the optimizer's count to itself while `fit` runs.
+            sync_state(self.model)
+            self._steps_before = int(self.model.optimizer.iterations)
 
     def _set(self, factor: float) -> None:
         weight = factor * self.beta / self._known_num_examples()
