@@ -181,12 +181,14 @@ def test_it_learns(converted):
     compiles = converted.architecture.compiles or is_thorough()
     if not (compiles or (converted.architecture.fits and TENSORFLOW)):
         pytest.skip("only with --thorough")
-    bayesian = bnn.to_bayesian(converted.model)
+    # With so little noise that what a few steps gain is seen.
+    bayesian = bnn.to_bayesian(converted.model, posterior=bnn.posteriors.MeanFieldNormal(initial_stddev=1e-3))
     bayesian.compile(keras.optimizers.Adam(0.03), "mse", **({} if compiles else UNCOMPILED))
     before = float(bnn.kl_divergence(bayesian))
-    history = fit(bayesian, converted, epochs=4)
+    history = fit(bayesian, converted, epochs=12)
     assert np.isfinite(history["loss"]).all()
-    assert history["loss"][-1] < history["loss"][0]
+    # Means, since dropout has noise too.
+    assert np.mean(history["loss"][-4:]) < np.mean(history["loss"][:4])
     assert history["kl"][0] == pytest.approx(before, rel=0.01)
 
 
