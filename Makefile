@@ -1,5 +1,6 @@
 # make demo: sets up, trains the Bayesian LeNet5 for a few hundred steps, and leaves plots in runs/demo.
 # make test: sets up and runs the tests on both backends.
+# make docs: sets up and builds the documentation site in site/, with warnings as errors.
 # make results-quick: trains the ten-epoch networks of docs/results anew, and shows their errors beside the committed.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: demo demo-regression train results-quick test test-tensorflow test-jax coverage lint clean
+.PHONY: demo demo-regression train results-quick test test-tensorflow test-jax coverage lint docs clean
 
 # So few steps hardly widen the posterior: it starts as TFP's example does, wide, and is unsure of noise at once.
 CAUTIOUS := --dense-activation relu --initial-stddev 0.05 --prior-scale 1 --lr-schedule constant
@@ -35,6 +36,11 @@ test: lint
 lint: $(VENV)/ready-to-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+# Nothing is fetched but the packages that build it.
+docs: $(VENV)/ready-for-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 test-tensorflow test-jax: test-%: $(VENV)/ready-to-test
 	KERAS_BACKEND=$* $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
@@ -61,5 +67,9 @@ $(VENV)/ready-to-test: requirements.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --progress-bar on --requirement requirements.txt --editable ".[test]"
 	touch $(VENV)/ready $@
 
+$(VENV)/ready-for-docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --progress-bar on --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) runs .jax_cache
+	rm -rf $(VENV) runs site .jax_cache

@@ -1,4 +1,4 @@
-"""Runs the README's regression program with several seeds: how well it fits, and how unsure it is outside the data.
+"""Runs the regression program of docs/examples.md with several seeds: how well it fits, how unsure it is elsewhere.
 
 Run by hand: `python benchmarks/readme_regression.py`. It prints a line for each seed and writes
 docs/results/regression/readme.json.
@@ -24,8 +24,8 @@ SEEDS = (0, 1, 2, 3, 4)
 
 
 def program() -> str:
-    """Returns the first program of the README."""
-    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)[0]
+    """Returns the first program of the page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "examples.md").read_text(), flags=re.DOTALL)[0]
 
 
 def figures(names: Mapping[str, Any]) -> dict[str, float]:
