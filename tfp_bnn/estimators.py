@@ -97,7 +97,7 @@ class Estimator(abc.ABC):
         Args:
             linear: the layer's operation, and what is known of it.
             inputs: of the operation, [batch, ...].
-            kernel: the kernel's posterior with today's values.
+            kernel: the kernel's posterior with the current values.
             noise: where random numbers come from.
         """
 
@@ -106,7 +106,7 @@ class Estimator(abc.ABC):
         """Returns a draw of the bias, broadcastable to the outputs.
 
         Args:
-            bias: the bias's posterior with today's values.
+            bias: the bias's posterior with the current values.
             noise: where random numbers come from.
             shape: one number for each example and bias, [batch, ...]; it broadcasts to the outputs.
         """

@@ -103,7 +103,7 @@ def _normal_normal(posterior: posteriors.NormalWeights, prior: priors.Normal) ->
 
 @register_closed_form(posteriors.NormalWeights, priors.FittedNormal)
 def _normal_fitted(posterior: posteriors.NormalWeights, prior: priors.FittedNormal) -> Tensor:
-    """The same with m_p = 0, and s_p as it is today."""
+    """The same with m_p = 0, and s_p as it is now."""
     ops = keras.ops
     scale = ops.cast(prior.scale, posterior.mean.dtype)
     squares = ops.sum(ops.square(posterior.stddev)) + posterior.sum_squares()

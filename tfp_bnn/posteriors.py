@@ -1,7 +1,7 @@
 """Posteriors q(w) over weights.
 
 A `Posterior` is a recipe, as an initializer is: one object may serve many layers, and each gets variables of its own
-from it, its `PosteriorVariables`. Read, these give a `WeightPosterior`: the distribution as it is today, in tensors.
+from it, its `PosteriorVariables`. Read, these give a `WeightPosterior`: the distribution as it is now, in tensors.
 """
 
 import abc
@@ -49,7 +49,7 @@ class WeightSample(NamedTuple):
 
 
 class WeightPosterior(abc.ABC):
-    """The posterior of one tensor of weights, with the values that its variables have today."""
+    """The posterior of one tensor of weights, with the values that its variables have now."""
 
     mean: Tensor
     """The means of the weights, of their shape."""
@@ -68,7 +68,7 @@ class PosteriorVariables(abc.ABC):
 
     @abc.abstractmethod
     def read(self) -> WeightPosterior:
-        """Returns the posterior with today's values."""
+        """Returns the posterior with the current values."""
 
 
 class Posterior(abc.ABC):
@@ -180,7 +180,7 @@ class NormalVariables(PosteriorVariables):
         self.rho = rho
 
     def read(self) -> NormalWeights:
-        """Returns the Gaussian posterior with today's means and standard deviations."""
+        """Returns the Gaussian posterior with the current means and standard deviations."""
         # The value, not the variable: TensorFlow would read that when it is used, perhaps where Keras rounds variables.
         mean, rho = (keras.ops.convert_to_tensor(variable.value) for variable in (self.mean, self.rho))
         return NormalWeights(mean, softplus(rho))
@@ -332,7 +332,7 @@ class PrunedVariables(PosteriorVariables):
         self.kept = kept
 
     def read(self) -> NormalWeights:
-        """Returns the Gaussian posterior with today's means and standard deviations, both 0 for pruned weights."""
+        """Returns the Gaussian posterior with the current means and standard deviations, both 0 for pruned weights."""
         weights = self.normal.read()
         return NormalWeights(weights.mean, weights.stddev, keras.ops.cast(self.kept, "bool"))
 

@@ -60,7 +60,7 @@ def main() -> None:
     args = parser.parse_args()
 
     answers = sys.stdout
-    sys.stdout = sys.stderr  # What libraries print is no answer.
+    sys.stdout = sys.stderr  # What libraries print is not an answer.
 
     def answer(**content: Any) -> None:
         print(json.dumps(content), file=answers, flush=True)

@@ -36,7 +36,7 @@ class Report:
         self.write()
 
     def set(self, name: str, value: Any) -> None:
-        """Sets what is no list, and writes the file."""
+        """Sets what is not a list, and writes the file."""
         self._content[name] = value
         self.write()
 

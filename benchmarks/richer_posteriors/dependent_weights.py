@@ -85,7 +85,7 @@ class _Variables(PosteriorVariables):
         self._make, self._variables = make, variables
 
     def read(self) -> WeightPosterior:
-        """Returns the posterior with today's values."""
+        """Returns the posterior with the current values."""
         return self._make(*map(keras.ops.convert_to_tensor, self._variables))
 
 

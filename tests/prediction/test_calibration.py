@@ -162,7 +162,7 @@ def test_the_temperature_is_the_best_for_the_mean_over_draws():
 )
 def test_there_is_no_best_temperature_if_nothing_is_wrong(outputs):
     predictive = bnn.Predictive(outputs, CATEGORICAL)
-    with pytest.raises(ValueError, match=r"No temperature is the best.* Received: 50 inputs, 0 of them"):
+    with pytest.raises(ValueError, match=r"No temperature is the best one.* Received: 50 inputs, 0 of them"):
         bnn.calibrate_temperature(predictive, np.zeros(50, int))
 
 

@@ -50,6 +50,6 @@ def least_count(cdf: Cdf, low: np.ndarray, high: np.ndarray, probability: float)
             return high
         below = cdf(np.where(searched, middle, 0.0))
         is_below = below < probability
-        # What is no number makes the quantile none, and ends its search.
+        # What is not a number makes the quantile not a number, and ends its search.
         enough = np.where(np.isnan(below), np.nan, middle)
         low, high = np.where(searched & is_below, middle, low), np.where(searched & ~is_below, enough, high)

@@ -62,7 +62,7 @@ class FitPriorScale(keras.callbacks.Callback):
 
 
 def weights_by_prior(model: keras.Model) -> list[tuple[FittedNormal, list[NormalWeights]]]:
-    """Returns each fitted prior of a model and the posteriors of the weights that have it, as they are today."""
+    """Returns each fitted prior of a model and the posteriors of the weights that have it, as they are now."""
     found: dict[int, tuple[FittedNormal, list[NormalWeights]]] = {}
     for layer in variational_layers(model):
         for name, (variables, prior) in layer.random_weights.items():

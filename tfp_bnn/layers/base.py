@@ -283,7 +283,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
     @property
     def kl_weight(self) -> float | None:
         """What the KL divergence is multiplied by in the loss, or None if that was never set."""
-        # A sum, since the variables of several replicas are no numbers themselves.
+        # A sum, since the variables of several replicas are not numbers themselves.
         return float(keras.ops.add(self._kl_weight.state, 0.0)) if self._has_kl_weight else None
 
     @kl_weight.setter

@@ -156,7 +156,7 @@ class DenseVariational(VariationalLayer):
         return monte_carlo_divergence(posterior, prior, sample, noise)
 
     def kernel_posterior(self) -> Any:
-        """Returns the kernel's posterior as a TFP distribution with today's values.
+        """Returns the kernel's posterior as a TFP distribution with the current values.
 
         Raises:
             ValueError: if the posterior came from a function: it is one distribution over kernel and bias, which
@@ -172,12 +172,12 @@ class DenseVariational(VariationalLayer):
         return posteriors.NormalWeights(weights.mean[rows], weights.stddev[rows]).distribution()
 
     def kernel_prior(self) -> Any:
-        """Returns the kernel's prior as a TFP distribution with today's values (all weights' if a function gave it)."""
+        """Returns the kernel's current prior as a TFP distribution; that of all weights if a function gave it."""
         features = self.input_spec.axes[-1]
         return self.random_weights["weights"][1].distribution((features, self.units))
 
     def weights_posterior(self) -> Any:
-        """Returns the posterior of kernel and bias together as a TFP distribution with today's values."""
+        """Returns the posterior of kernel and bias together as a TFP distribution with the current values."""
         return self._variables().read().distribution()
 
     def _variables(self) -> posteriors.PosteriorVariables:

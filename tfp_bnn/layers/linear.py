@@ -196,11 +196,11 @@ class LinearVariationalLayer(VariationalLayer):
         return exact_or_estimated(posterior, prior, sample, noise)
 
     def kernel_posterior(self) -> Any:
-        """Returns the kernel's posterior as a TFP distribution with today's values; of several kernels the first's."""
+        """Returns the current posterior of the kernel, the first if there are several, as a TFP distribution."""
         return self._first_kernel()[0].read().distribution()
 
     def kernel_prior(self) -> Any:
-        """Returns the kernel's prior as a TFP distribution with today's values; of several kernels the first's."""
+        """Returns the current prior of the kernel, the first if there are several, as a TFP distribution."""
         variables, prior = self._first_kernel()
         return prior.distribution(variables.read().mean.shape)
 

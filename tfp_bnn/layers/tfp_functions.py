@@ -80,7 +80,7 @@ class DistributionPosterior(Posterior, PosteriorVariables):
         return self
 
     def read(self) -> DistributionWeights:
-        """Returns the distribution with today's values."""
+        """Returns the distribution with the current values."""
         return DistributionWeights(_today(self.source), self._shape)
 
 
@@ -100,7 +100,7 @@ class DistributionPrior(Prior):
         return self.distribution().log_prob(keras.ops.reshape(weights, (-1,)))
 
     def distribution(self, shape: Sequence[int] = ()) -> Any:
-        """Returns the distribution over the vector, with today's values."""
+        """Returns the distribution over the vector, with the current values."""
         return _today(self.source)
 
 

@@ -289,7 +289,7 @@ class WrappingLayer(VariationalLayer):
 class _Means:
     """Variables of a layer inside, by the names of the random weights whose means they are.
 
-    An object of no kind that Keras tracks: they are the layer's, not the wrapper's.
+    An object of a kind that Keras does not track: they are the layer's, not the wrapper's.
     """
 
     def __init__(self, by_name: Mapping[str, keras.Variable]):

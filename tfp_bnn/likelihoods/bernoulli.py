@@ -53,7 +53,7 @@ class Bernoulli(LogitLikelihood, IndependentLikelihood):
         ops = keras.ops
         precision = np.finfo(keras.backend.standardize_dtype(probabilities.dtype))
         inside = ops.clip(probabilities, float(precision.tiny), 1 - float(precision.epsneg))
-        # The logarithm of what is negative is no number.
+        # The logarithm of what is negative is not a number.
         valid = (probabilities >= 0) & (probabilities <= 1 + ROUNDING)
         return ops.where(valid, ops.log(inside) - ops.log1p(-inside), math.nan)
 

@@ -44,7 +44,7 @@ class Categorical(LogitLikelihood):
     def _logits_of_probabilities(self, probabilities: Tensor) -> Tensor:
         ops = keras.ops
         least = float(np.finfo(keras.backend.standardize_dtype(probabilities.dtype)).tiny)
-        # The logarithm of what is negative is no number.
+        # The logarithm of what is negative is not a number.
         return ops.where(probabilities < 0, math.nan, ops.log(ops.maximum(probabilities, least)))
 
     def _sums_to_one(self, outputs: np.ndarray, rounding: float) -> bool:

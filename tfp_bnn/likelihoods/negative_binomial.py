@@ -31,8 +31,8 @@ class NegativeBinomial(CountLikelihood):
     `(x + sqrt(x^2 + 4)) / 2`: 1 at 0. In TFP it is
     `tfd.NegativeBinomial(total_count=concentration, logits=log(mean) - log(concentration))`.
 
-    Targets that are no counts make the loss NaN: compiled code cannot raise. Outputs above 88 make the mean infinite in
-    float32. For large counts, set the initial bias of the last layer to the logarithm of their mean.
+    Targets that are not counts make the loss NaN: compiled code cannot raise. Outputs above 88 make the mean infinite
+    in float32. For large counts, set the initial bias of the last layer to the logarithm of their mean.
 
     Args:
         min_concentration: least concentration that the network can predict, between 0 and 1.

@@ -19,7 +19,7 @@ Tensor = Any
 class Poisson(CountLikelihood):
     """Counts, `p(y | outputs) = rate^y exp(-rate) / y!` with `rate = exp(outputs)`; as many outputs as targets.
 
-    Mean and variance are the rate. Targets that are no counts make the loss NaN: compiled code cannot raise. Outputs
+    Mean and variance are the rate. Targets that are not counts make the loss NaN: compiled code cannot raise. Outputs
     above 88 make the rate, and the loss, infinite in float32. For large counts, set the initial bias of the last
     layer to the logarithm of their mean.
 

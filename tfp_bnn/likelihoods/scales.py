@@ -15,7 +15,7 @@ MIN_SCALE = 1e-3
 INITIAL_SCALE = 1.0
 """The predicted scale where the network's output is 0, as it is about in a network whose inputs are standardized."""
 
-# A scale so much smaller than the targets' standard deviation is no noise but the unit of y.
+# A scale so much smaller than the targets' standard deviation is not noise but the unit of y.
 _MISFIT = 100.0
 
 

@@ -105,7 +105,7 @@ class Halves(_keras.MetricsList):
 
     def num_examples(self) -> int:
         """Returns how many examples were counted since the last reset."""
-        # A sum, since the variables of several replicas are no numbers themselves.
+        # A sum, since the variables of several replicas are not numbers themselves.
         return int(keras.ops.add(self._totals["examples"].value, 0.0))
 
     def stddev_of_targets(self) -> float:

@@ -106,7 +106,8 @@ def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
 
     Raises:
         ValueError: if the likelihood is not one of classes, a label is not one of them, the outputs are not finite, or
-            no temperature is the best: the surer the draws, the better, as where all inputs are classified rightly.
+            no temperature is the best one, because the log-likelihood rises as long as the temperature falls. That
+            happens where the model classifies all inputs correctly.
 
     Example:
 
@@ -132,7 +133,8 @@ def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
     if not nll(_LOG_TEMPERATURES[0]) > least:
         wrong = int((predictive.class_probabilities().argmax(axis=-1) != labels).sum())
         raise ValueError(
-            "No temperature is the best: down to 0.01, the surer the draws, the better. "
+            "No temperature is the best one: the log-likelihood rises as the temperature falls, down to 0.01. Fit it "
+            "on more validation data, some of which the model classifies wrongly. "
             f"Received: {len(labels)} inputs, {wrong} of them classified wrongly, and a loss of {least:.4g} nats"
         )
     return math.exp(best)

@@ -1,7 +1,7 @@
 """Conformal prediction: sets of classes, and intervals of targets, that hold the truth as often as was asked for.
 
-Split conformal prediction: held-out inputs say how strange the truth looks to the network, and what is no stranger than
-most of these makes up the set. The guarantee asks nothing of the network: a bad one has large sets, not false ones.
+Split conformal prediction: held-out inputs say how strange the truth looks to the network, and the set holds what is
+not stranger than most of these. The guarantee asks nothing of the network: a bad one has large sets, not false ones.
 """
 
 import dataclasses
@@ -74,7 +74,7 @@ class ConformalSets:
             y: labels, integers [n] or [n, 1].
 
         Raises:
-            ValueError: as `sets` does, or if there are not n labels, or one is no class.
+            ValueError: as `sets` does, or if there are not n labels, or one is not a class.
         """
         sets = self.sets(predictive)
         return sets[np.arange(len(sets)), _labels(predictive, y)]

@@ -88,7 +88,7 @@ def _array(x: Any) -> np.ndarray:
 
 
 def _instead_of(x: Any) -> str | None:
-    """Returns what to write instead of what is no array, or None if it is one."""
+    """Returns what to write instead of what is not an array, or None if it is one."""
     kind = type(x).__name__
     if "Sparse" in kind and kind.endswith("Tensor"):
         return "tf.sparse.to_dense(x)"

@@ -214,8 +214,8 @@ class Predictive(BasePredictive):
             temperature: positive; above 1 every draw is less sure. See `tfp_bnn.calibrate_temperature`.
 
         Raises:
-            ValueError: if the likelihood is none of classes, or has no logits (see `as_classes`), or the temperature is
-                not positive and finite.
+            ValueError: if the likelihood is not one of classes or has no logits (see `as_classes`), or if the
+                temperature is not positive and finite.
 
         Example:
 

@@ -1,4 +1,4 @@
-"""Priors p(w) over weights, each weight independent of the others; all have the same, or each that of yesterday."""
+"""Priors p(w) over weights, each weight independent of the others; all share one, or each has its earlier posterior."""
 
 from tfp_bnn._prior_sharing import kept_shared
 from tfp_bnn.priors.earlier_posterior import EarlierPosterior, EarlierWeights, from_posterior

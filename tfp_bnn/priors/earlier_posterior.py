@@ -1,4 +1,4 @@
-"""Yesterday's posterior as today's prior: what was learned from data that are gone stays."""
+"""An earlier posterior as the new prior: what was learned from data that are gone stays."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ class EarlierWeights(Prior):
         self.scale.assign(np.broadcast_to(np.maximum(scale, SMALLEST_STDDEV), shape))
 
     def loc_and_scale(self, dtype: Any) -> tuple[Tensor, Tensor]:
-        """Returns today's means and standard deviations as tensors of this dtype."""
+        """Returns the current means and standard deviations as tensors of this dtype."""
         return tuple(keras.ops.cast(keras.ops.convert_to_tensor(values), dtype) for values in (self.loc, self.scale))
 
     def log_prob(self, weights: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ class EarlierPosterior(Prior):
         return self.the_only().log_prob(weights)
 
     def distribution(self, shape: Sequence[int] = ()) -> Any:
-        """Returns the TFP distribution of `the_only` weights, as it is today."""
+        """Returns the TFP distribution of `the_only` weights, as it is now."""
         return self.the_only().distribution(shape)
 
     def take_after(self, original: "EarlierPosterior") -> None:
@@ -155,7 +155,7 @@ class EarlierPosterior(Prior):
 
 
 def from_posterior(layer: keras.layers.Layer) -> EarlierPosterior | dict[str, EarlierPosterior]:
-    """Returns the posterior of a layer as it is today, to be the prior of what is learned from now on.
+    """Returns the posterior of a layer as it is now, to be the prior of what is learned from now on.
 
     By Bayes's rule the posterior of all data is that of the later data under this prior. So a model goes on learning
     from data that come day by day, and forgets no day:

@@ -57,7 +57,7 @@ class FittedNormal(Prior):
 
     @property
     def scale(self) -> Tensor:
-        """The standard deviation, as it is today; a scalar tensor."""
+        """The standard deviation, as it is now; a scalar tensor."""
         return keras.ops.convert_to_tensor(self._scale.value)
 
     def assign(self, scale: float) -> None:

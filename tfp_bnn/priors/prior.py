@@ -60,10 +60,10 @@ class Prior(keras.layers.Layer, abc.ABC):
 
     @abc.abstractmethod
     def distribution(self, shape: Sequence[int] = ()) -> Any:
-        """Returns the prior of a tensor of weights as a TFP distribution of batch shape `shape`, as it is today."""
+        """Returns the prior of a tensor of weights as a TFP distribution of batch shape `shape`, as it is now."""
 
     def stddev(self) -> Tensor | None:
-        """Returns the standard deviation of each weight, as it is today, a scalar; None if weights differ in theirs."""
+        """Returns the standard deviation of each weight, as it is now, a scalar; None if weights differ in theirs."""
         return None
 
     def get_config(self) -> dict[str, Any]:

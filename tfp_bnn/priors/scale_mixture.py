@@ -83,17 +83,17 @@ class ScaleMixture(Prior):
 
     @property
     def sigma_1(self) -> Tensor:
-        """The wide component's standard deviation, as it is today; a scalar tensor."""
+        """The wide component's standard deviation, as it is now; a scalar tensor."""
         return keras.ops.exp(self._parameters()[0])
 
     @property
     def sigma_2(self) -> Tensor:
-        """The narrow component's standard deviation, as it is today; a scalar tensor."""
+        """The narrow component's standard deviation, as it is now; a scalar tensor."""
         return keras.ops.exp(self._parameters()[1])
 
     @property
     def pi(self) -> Tensor:
-        """The share of the wide component, as it is today; a scalar tensor."""
+        """The share of the wide component, as it is now; a scalar tensor."""
         return keras.ops.sigmoid(self._parameters()[2])
 
     def log_prob(self, weights: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class ScaleMixture(Prior):
         return tfd.MixtureSameFamily(tfd.Categorical(probs=share), tfd.Normal(ops.zeros_like(spread), spread))
 
     def stddev(self) -> Tensor:
-        """Returns `sqrt(pi sigma_1^2 + (1 - pi) sigma_2^2)`, with today's values."""
+        """Returns `sqrt(pi sigma_1^2 + (1 - pi) sigma_2^2)`, with the current values."""
         ops = keras.ops
         return ops.sqrt(self.pi * ops.square(self.sigma_1) + (1 - self.pi) * ops.square(self.sigma_2))
 

@@ -100,7 +100,7 @@ class BayesianEstimator(BaseEstimator):
 
 
 def with_weight(x: np.ndarray, y: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Returns inputs, targets and weights of the rows whose weight is not 0; those of weight 0 are no observations."""
+    """Returns inputs, targets and weights of the rows whose weight is not 0; those of weight 0 are not observations."""
     if sample_weight is None:
         return x, y, None
     weights = check_weights(sample_weight, len(x))

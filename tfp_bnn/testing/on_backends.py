@@ -57,7 +57,7 @@ def soonest(function: Callable) -> Callable:
 
 
 def with_variables(function: Callable, variables: Sequence[Any]) -> Callable:
-    """Returns the compiled function of tensors that reads today's values of Keras variables at each call."""
+    """Returns the compiled function of tensors that reads the current values of Keras variables at each call."""
     if TENSORFLOW:
         return compiled(function)
 

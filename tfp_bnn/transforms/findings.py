@@ -332,7 +332,7 @@ def _what_makes_kl_less(evidence: Evidence) -> str:
 
 
 def _better_prior(tensors: Sequence[RandomTensor]) -> tuple[float, float] | None:
-    """Returns the scale of the Gaussian prior that costs today's posteriors least, and that cost; None if not less.
+    """Returns the scale of the Gaussian prior that costs the current posteriors least, and that cost; None if not less.
 
     The divergence from N(0, s^2) is least at s^2 = mean of mean^2 + stddev^2, where it is the sum of log(s / stddev).
     """

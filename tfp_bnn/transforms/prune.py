@@ -61,11 +61,11 @@ def signal_to_noise(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def prune(model: keras.Model, sparsity: float, by_layer: bool = False) -> keras.Model:
-    """Returns a copy of a model without the weights of the least signal-to-noise ratio, `|mean| / stddev`.
+    """Returns a copy of a model without the weights whose signal-to-noise ratio, `|mean| / stddev`, is least.
 
-    Their means and their standard deviations are 0, in the copy and whatever it is trained on: they are no part of its
-    KL term either. Pruned weights of the model are pruned in the copy. Weights that are not random, such as the biases
-    of most layers, stay as they are.
+    Their means and their standard deviations become 0. They stay 0 when the copy is trained on, and its KL term leaves
+    them out. Weights that are pruned in the model are pruned in the copy. Weights that are not random, such as the
+    biases of most layers, stay as they are.
 
     Args:
         model: a built model whose posteriors are Gaussian.

@@ -1,4 +1,4 @@
-"""The random weights of a model as they are today, in numbers: means, standard deviations, what each costs in nats."""
+"""The random weights of a model as they are now, in numbers: means, standard deviations, what each costs in nats."""
 
 import contextlib
 import dataclasses
@@ -32,7 +32,7 @@ _NUM_DRAWS = 100
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RandomTensor:
-    """One tensor of random weights. Pruned weights are no part of the arrays, which are flat and of double precision.
+    """One tensor of random weights. Pruned weights are not part of the arrays, which are flat and of double precision.
 
     Args:
         layer: whose weights these are.
@@ -71,7 +71,7 @@ class RandomTensor:
 
 
 def random_tensors(model: keras.layers.Layer) -> list[RandomTensor]:
-    """Returns the random weights of a built model with today's values, each layer once.
+    """Returns the random weights of a built model with the current values, each layer once.
 
     Raises:
         ValueError: if the model has no random weights, or a Bayesian layer is not built.
@@ -130,7 +130,7 @@ def _read(layer: VariationalLayer, label: str, name: str) -> RandomTensor:
 def _kl_of_weights(mean: np.ndarray, stddev: np.ndarray, prior: Prior, dtype: str = "float32") -> np.ndarray | None:
     """Returns KL[q || p] of each weight, exactly or of draws; None if the prior is one of all weights together.
 
-    Pruned weights, of standard deviation 0, get what is no number.
+    Pruned weights, of standard deviation 0, get what is not a number.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         if _is_normal(prior):

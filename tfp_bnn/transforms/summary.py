@@ -68,7 +68,7 @@ class ModelSummary:
     def to_frame(self) -> "pd.DataFrame":
         """Returns a table with one row a tensor, its columns named as the fields of `WeightsSummary`.
 
-        The total is no row of it: its numbers would be counted twice.
+        The total is not a row: its numbers would be counted twice.
         """
         with needed("data"):
             import pandas as pd  # Slow to import.

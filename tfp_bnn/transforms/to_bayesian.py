@@ -106,7 +106,7 @@ def bayesian(
     posterior: posteriors.Posterior,
 ) -> "layers.VariationalLayer":
     """Returns the Bayesian layer, not built, that stands for a Keras layer, of its name."""
-    # With a part frozen it is no layer of ours.
+    # With a part frozen it is not a layer of ours.
     own_class = None if frozen_inside(layer) else _own_classes().get(type(layer))
     of_bayes = {"prior": prior, "posterior": posterior}
     if own_class is None or not issubclass(own_class, layers.LinearVariationalLayer):

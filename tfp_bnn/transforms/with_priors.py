@@ -28,7 +28,7 @@ def with_priors(model: keras.Model, priors: Prior | Mapping[str, Prior]) -> kera
         The copy, compiled as the model is; its optimizer starts anew.
 
     Raises:
-        ValueError: if `priors` are no priors, name a layer that there is not, or are not ones of the weights of their
+        ValueError: if `priors` are not priors, name a layer that does not exist, or do not fit the weights of their
             layer; if the model is not built, or has Bayesian layers inside other layers that cannot be replaced.
 
     Example, ready for Tuesday's data after Monday's, with all that Monday's say as the prior:
