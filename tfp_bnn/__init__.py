@@ -56,7 +56,7 @@ from tfp_bnn.transforms.with_priors import with_priors  # noqa: E402
 if TYPE_CHECKING:
     from tfp_bnn import plots, sklearn
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ConformalIntervals",

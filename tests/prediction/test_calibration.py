@@ -195,7 +195,7 @@ def test_the_error_says_truthfully_how_many_are_wrong():
     odds = np.full((3, 40), 1.0)
     odds[1:, 0] = -20.0
     outputs = np.stack([odds, np.zeros_like(odds)], axis=-1)
-    with pytest.raises(ValueError, match=r"surer the draws, the better. Received: 40 inputs, 1 of them classified"):
+    with pytest.raises(ValueError, match=r"validation data. Received: 40 inputs, 1 of them classified"):
         bnn.calibrate_temperature(bnn.Predictive(outputs, CATEGORICAL), np.zeros(40, int))
 
 

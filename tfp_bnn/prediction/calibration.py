@@ -107,7 +107,7 @@ def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
     Raises:
         ValueError: if the likelihood is not one of classes, a label is not one of them, the outputs are not finite, or
             no temperature is the best one, because the log-likelihood rises as long as the temperature falls. That
-            happens where the model classifies all inputs correctly.
+            happens where the model classifies all inputs, or nearly all, correctly.
 
     Example:
 
@@ -134,7 +134,7 @@ def calibrate_temperature(predictive: Predictive, y: np.ndarray) -> float:
         wrong = int((predictive.class_probabilities().argmax(axis=-1) != labels).sum())
         raise ValueError(
             "No temperature is the best one: the log-likelihood rises as the temperature falls, down to 0.01. Fit it "
-            "on more validation data, some of which the model classifies wrongly. "
+            "on more validation data. "
             f"Received: {len(labels)} inputs, {wrong} of them classified wrongly, and a loss of {least:.4g} nats"
         )
     return math.exp(best)
