@@ -302,7 +302,7 @@ def get(estimator: "str | Estimator") -> Estimator:
         estimator: "flipout", "reparameterization", "local_reparameterization", "antithetic", or an `Estimator`.
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: if it is not one of these.
 
     Example:
 

@@ -190,7 +190,7 @@ OTHER_FORMATS = pytest.mark.skipif(not TENSORFLOW, reason="an error of its own o
         ({"likelihood": "normal"}, "`likelihood` must be"),
         ({"temperature": 0}, "`temperature` must be positive"),
         ({"cutoff": 2}, "`cutoff` must be a number from 0 to 1"),
-        ({"cutoff": 0.5, "abstain": 1}, "`abstain` must be an integer that is none of 3 classes"),
+        ({"cutoff": 0.5, "abstain": 1}, "`abstain` must be an integer, and not one of the 3 classes"),
         ({"abstain": 7}, "`abstain` is the decision below a `cutoff`"),
         ({"outputs": ["decision"]}, "A decision needs a `cutoff`"),
         ({"outputs": ["mean"]}, "`outputs` must be names of 'probabilities'"),

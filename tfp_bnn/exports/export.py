@@ -140,7 +140,7 @@ def _check_decision(cutoff: Any, abstain: Any, classes: int) -> None:
         raise ValueError(f"`cutoff` must be a number from 0 to 1. Received: cutoff={cutoff!r}")
     if not isinstance(abstain, numbers.Integral) or 0 <= abstain < classes:
         raise ValueError(
-            f"`abstain` must be an integer that is none of {classes} classes. Received: abstain={abstain!r}"
+            f"`abstain` must be an integer, and not one of the {classes} classes. Received: abstain={abstain!r}"
         )
 
 

@@ -8,12 +8,12 @@ from tfp_bnn._checks import check_type
 
 
 def prior_of(name: str, prior: Any) -> priors.Prior:
-    """Returns a prior, the standard normal one for None; raises ValueError if it is none."""
+    """Returns a prior, the standard normal one for None; raises ValueError if it is not one."""
     return check_type(name, priors.Normal() if prior is None else prior, priors.Prior)
 
 
 def posterior_of(name: str, posterior: Any) -> posteriors.Posterior:
-    """Returns a posterior, `MeanFieldNormal()` for None; raises ValueError if it is none."""
+    """Returns a posterior, `MeanFieldNormal()` for None; raises ValueError if it is not one."""
     return check_type(name, posteriors.MeanFieldNormal() if posterior is None else posterior, posteriors.Posterior)
 
 

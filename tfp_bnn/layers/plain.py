@@ -80,7 +80,7 @@ OF_EVERY_LAYER = ("activity_regularizer", "trainable", "dtype", "autocast", "nam
 
 
 def given(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the arguments of a constructor, but for its keywords: what the Keras layer is made of, by name.
+    """Returns the arguments of a constructor, except its keywords: what the Keras layer is made of, by name.
 
     Args:
         variables: `locals()`, at the start of the constructor.

@@ -10,7 +10,7 @@ from tfp_bnn.layers.dense import Dense
 class DenseReparameterization(Dense):
     """A Bayesian fully connected layer: one draw of the weights for each batch.
 
-    Its arguments are those of `Dense`, but for the estimator.
+    Its arguments are those of `Dense`, except for the estimator.
 
     `activation(dot(x, mu + sigma * eps) + bias)`
 
@@ -30,7 +30,7 @@ class DenseReparameterization(Dense):
 class DenseLocalReparameterization(Dense):
     """A Bayesian fully connected layer: noise on the outputs instead of the weights.
 
-    Its arguments are those of `Dense`, but for the estimator.
+    Its arguments are those of `Dense`, except for the estimator.
 
     `activation(dot(x, mu) + sqrt(dot(x^2, sigma^2)) * eps + bias)`
 
@@ -51,7 +51,7 @@ class DenseLocalReparameterization(Dense):
 class DenseFlipout(Dense):
     """A Bayesian fully connected layer: one draw of the weights, its signs random by example.
 
-    Its arguments are those of `Dense`, but for the estimator.
+    Its arguments are those of `Dense`, except for the estimator.
 
     `activation(dot(x, mu) + dot(x * s_in, sigma * eps) * s_out + bias)`
 
@@ -72,7 +72,7 @@ class DenseFlipout(Dense):
 class Conv1DReparameterization(Conv1D):
     """A Bayesian 1D convolution: one draw of the kernel for each batch.
 
-    Its arguments are those of `Conv1D`, but for the estimator.
+    Its arguments are those of `Conv1D`, except for the estimator.
 
     `activation(conv(x, mu + sigma * eps) + bias)`
 
@@ -92,7 +92,7 @@ class Conv1DReparameterization(Conv1D):
 class Conv1DLocalReparameterization(Conv1D):
     """A Bayesian 1D convolution: noise on the outputs instead of the kernel.
 
-    Its arguments are those of `Conv1D`, but for the estimator.
+    Its arguments are those of `Conv1D`, except for the estimator.
 
     `activation(conv(x, mu) + sqrt(conv(x^2, sigma^2)) * eps + bias)`
 
@@ -113,7 +113,7 @@ class Conv1DLocalReparameterization(Conv1D):
 class Conv1DFlipout(Conv1D):
     """A Bayesian 1D convolution: one draw of the kernel, its signs random by example.
 
-    Its arguments are those of `Conv1D`, but for the estimator.
+    Its arguments are those of `Conv1D`, except for the estimator.
 
     `activation(conv(x, mu) + conv(x * s_in, sigma * eps) * s_out + bias)`
 
@@ -134,7 +134,7 @@ class Conv1DFlipout(Conv1D):
 class Conv2DReparameterization(Conv2D):
     """A Bayesian 2D convolution: one draw of the kernel for each batch.
 
-    Its arguments are those of `Conv2D`, but for the estimator.
+    Its arguments are those of `Conv2D`, except for the estimator.
 
     `activation(conv(x, mu + sigma * eps) + bias)`
 
@@ -154,7 +154,7 @@ class Conv2DReparameterization(Conv2D):
 class Conv2DLocalReparameterization(Conv2D):
     """A Bayesian 2D convolution: noise on the outputs instead of the kernel.
 
-    Its arguments are those of `Conv2D`, but for the estimator.
+    Its arguments are those of `Conv2D`, except for the estimator.
 
     `activation(conv(x, mu) + sqrt(conv(x^2, sigma^2)) * eps + bias)`
 
@@ -175,7 +175,7 @@ class Conv2DLocalReparameterization(Conv2D):
 class Conv2DFlipout(Conv2D):
     """A Bayesian 2D convolution: one draw of the kernel, its signs random by example.
 
-    Its arguments are those of `Conv2D`, but for the estimator.
+    Its arguments are those of `Conv2D`, except for the estimator.
 
     `activation(conv(x, mu) + conv(x * s_in, sigma * eps) * s_out + bias)`
 
@@ -196,7 +196,7 @@ class Conv2DFlipout(Conv2D):
 class Conv3DReparameterization(Conv3D):
     """A Bayesian 3D convolution: one draw of the kernel for each batch.
 
-    Its arguments are those of `Conv3D`, but for the estimator.
+    Its arguments are those of `Conv3D`, except for the estimator.
 
     `activation(conv(x, mu + sigma * eps) + bias)`
 
@@ -216,7 +216,7 @@ class Conv3DReparameterization(Conv3D):
 class Conv3DLocalReparameterization(Conv3D):
     """A Bayesian 3D convolution: noise on the outputs instead of the kernel.
 
-    Its arguments are those of `Conv3D`, but for the estimator.
+    Its arguments are those of `Conv3D`, except for the estimator.
 
     `activation(conv(x, mu) + sqrt(conv(x^2, sigma^2)) * eps + bias)`
 
@@ -237,7 +237,7 @@ class Conv3DLocalReparameterization(Conv3D):
 class Conv3DFlipout(Conv3D):
     """A Bayesian 3D convolution: one draw of the kernel, its signs random by example.
 
-    Its arguments are those of `Conv3D`, but for the estimator.
+    Its arguments are those of `Conv3D`, except for the estimator.
 
     `activation(conv(x, mu) + conv(x * s_in, sigma * eps) * s_out + bias)`
 

@@ -374,7 +374,7 @@ class Bayesian(WrappingLayer):
     """Any Keras layer, your own included, with random weights: one draw of all of them a call, and one KL term.
 
     `layer(x; w)`, w drawn from the posterior; in a recurrent layer one draw serves a whole sequence. Call it as you
-    call the layer: with masks, states, several inputs. Layers inside of the layer are made random too, but for
+    call the layer: with masks, states, several inputs. Layers inside of the layer are made random too, except
     normalizations and what is frozen. Where this package has the layer itself, such as `tfp_bnn.layers.Conv2D`, take
     that: it knows estimators of less noise.
 

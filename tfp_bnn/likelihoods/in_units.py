@@ -24,7 +24,7 @@ class InUnits(LocationScale):
         standardized: the likelihood of z, such as `Normal()` or `StudentT()`.
 
     Raises:
-        ValueError: if `standardized` is none of location and scale.
+        ValueError: if `standardized` is not a likelihood of location and scale.
 
     Example:
 

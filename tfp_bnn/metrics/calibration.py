@@ -40,7 +40,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, nu
 def adaptive_calibration_error(probabilities: np.ndarray, labels: np.ndarray, num_bins: int = 15) -> float:
     """Returns how far confidence and accuracy lie apart on average, between 0 and 1, in bins of equal mass.
 
-    The sum of `expected_calibration_error`, over bins that hold as many examples each, but for the rounding. A sure
+    The sum of `expected_calibration_error`, over bins that hold as many examples each, except for rounding. A sure
     network's examples do not all fall into one bin then. Examples of equal confidence share a bin, so that the order
     of the examples does not matter.
 

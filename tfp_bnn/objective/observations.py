@@ -56,7 +56,7 @@ def _scale(output: Output) -> float | Tensor:
 
 
 def _shape_of_loss(output: Output) -> tuple[Any, ...]:
-    """Returns the shape of an output's losses before Keras takes their mean: that of the output but for its last axis.
+    """Returns the shape of an output's losses before Keras takes their mean: that of the output without its last axis.
 
     A loss of the user's own may take the mean over positions itself.
     """

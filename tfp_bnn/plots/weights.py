@@ -238,7 +238,7 @@ def _some(values: np.ndarray) -> np.ndarray:
 
 
 def _draw_densities(axes: Axes, tensors: Sequence[np.ndarray], least: float | None = None) -> None:
-    # Equal but for rounding: such weights have no density.
+    # Equal except for rounding: such weights have no density.
     equal = [np.ptp(values) <= 1e-6 * np.abs(values).max() for values in tensors]
     for curve, (values, style) in enumerate(zip(tensors, itertools.cycle(LINES))):
         if not equal[curve]:

@@ -94,7 +94,9 @@ def labels_or_abstain(probabilities: np.ndarray, sure: np.ndarray, abstain: int)
     """
     classes = probabilities.shape[-1]
     if not isinstance(abstain, numbers.Integral) or 0 <= abstain < classes:
-        raise ValueError(f"`abstain` must be an integer that is none of {classes} classes. Received: abstain={abstain}")
+        raise ValueError(
+            f"`abstain` must be an integer, and not one of the {classes} classes. Received: abstain={abstain}"
+        )
     return np.where(sure, probabilities.argmax(axis=-1), abstain)
 
 

@@ -33,8 +33,8 @@ class Predictive(BasePredictive):
             of an `Embedding(mask_zero=True)`.
 
     Raises:
-        ValueError: if `outputs` has another rank or holds no draw, if `likelihood` is none of this package, or if the
-            mask does not have the shape of the positions.
+        ValueError: if `outputs` has another rank or holds no draw, if `likelihood` is not one of this package, or if
+            the mask does not have the shape of the positions.
 
     Example:
 

@@ -22,7 +22,7 @@ class Prior(keras.layers.Layer, abc.ABC):
     It is a Keras layer only so that Keras tracks its variables: a learned prior appears in `trainable_variables`
     once, however many layers hold it. It is still shared after saving and loading (`.keras`), in pickles, in
     `copy.deepcopy` and `tfp_bnn.clone_model`; each copy of the model has a prior of its own. What else copies a model
-    gives each layer its own, but for copies within `tfp_bnn.priors.kept_shared()`.
+    gives each layer its own, except for copies within `tfp_bnn.priors.kept_shared()`.
     """
 
     def __init__(self, name: str | None = None):

@@ -161,7 +161,7 @@ def untrained(evidence: Evidence) -> Finding | NotChecked | None:
         "untrained",
         "error",
         f"{steps}, and the standard deviations within each tensor of weights are all the same.",
-        "The posterior is where it started: neither means nor doubts are of any data.",
+        "The posterior is where it started: neither means nor doubts come from data.",
         "Train it with model.fit, or load the weights of a trained one with model.load_weights.",
     )
 

@@ -184,7 +184,7 @@ def _mask(variables: PrunedVariables) -> np.ndarray:
 
 
 def _greatest(arrays: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
-    """Returns, for each array, True but for the share `sparsity` of the entries of all arrays that are least."""
+    """Returns, for each array, True except for the share `sparsity` of the entries of all arrays that are least."""
     if not arrays:
         return []
     flat = np.concatenate([array.ravel() for array in arrays])

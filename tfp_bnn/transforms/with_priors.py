@@ -68,7 +68,7 @@ def _by_layer(model: keras.Model, priors: Any) -> dict[str, Prior]:
 
 
 def _with_prior(layer: VariationalLayer, by_layer: Mapping[str, Prior]) -> VariationalLayer:
-    """Returns a layer, not built, of the same arguments but for its priors."""
+    """Returns a layer, not built, of the same arguments except for its priors."""
     config = layer.get_config()
     if layer.name in by_layer:
         given = [name for name in ("prior", "bias_prior") if config.get(name) is not None]
