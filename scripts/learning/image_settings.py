@@ -15,6 +15,9 @@ from scripts.learning.classifiers import DROPOUT_RATE, MonteCarloDropout
 EMA_MOMENTUM = 0.99
 """Averages reach back over about the last 100 steps."""
 
+BATCH_MOMENTUM = 0.9
+"""Of running statistics: Keras's 0.99 would remember the start in a training of few hundred steps."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
@@ -22,6 +25,7 @@ class Setting:
 
     Args:
         network: Bayesian, plain, or plain with dropout of the last layer's inputs, in predictions too.
+        normalization: group normalization as the network has it, or batch normalization in its place.
         estimator: of the Bayesian layers.
         initial_stddev: of the posterior, in units of the weights.
         fan_in_stddev: the same in units of `1 / sqrt(fan-in)`; None: `initial_stddev`.
@@ -34,6 +38,7 @@ class Setting:
     """
 
     network: Literal["bayesian", "plain", "dropout"] = "bayesian"
+    normalization: Literal["group", "batch"] = "group"
     estimator: str = "reparameterization"
     initial_stddev: float = 0.05
     fan_in_stddev: float | None = None
@@ -74,6 +79,7 @@ SETTINGS: Mapping[str, Setting] = {
     "flipout": dataclasses.replace(START, estimator="flipout"),
     "antithetic": dataclasses.replace(START, estimator="antithetic"),
     "local reparameterization": dataclasses.replace(START, estimator="local_reparameterization"),
+    "batch normalization": dataclasses.replace(START, normalization="batch"),
     "plain": PLAIN_START,
     "plain, cosine decay": dataclasses.replace(PLAIN_START, decays=True),
     "plain, augmentation, cosine decay": dataclasses.replace(PLAIN_START, augments=True, decays=True),
@@ -92,6 +98,8 @@ def make_model(setting: Setting, dataset: bnn.datasets.Dataset) -> keras.Model:
         prior=bnn.priors.FittedNormal() if is_fitted else bnn.priors.Normal(scale=setting.prior_scale),
         posterior=bnn.posteriors.MeanFieldNormal(setting.initial_stddev, fan_in_stddev=setting.fan_in_stddev),
     )
+    if setting.normalization == "batch":
+        model = keras.Sequential([keras.Input(model.input_shape[1:]), *map(_with_batch_statistics, model.layers)])
     if setting.network == "bayesian":
         return model
     plain = bnn.to_deterministic(model)
@@ -99,6 +107,11 @@ def make_model(setting: Setting, dataset: bnn.datasets.Dataset) -> keras.Model:
         return plain
     *hidden, last = plain.layers
     return keras.Sequential([keras.Input(dataset.x_train.shape[1:]), *hidden, MonteCarloDropout(DROPOUT_RATE), last])
+
+
+def _with_batch_statistics(layer: keras.layers.Layer) -> keras.layers.Layer:
+    is_replaced = isinstance(layer, keras.layers.GroupNormalization)
+    return keras.layers.BatchNormalization(momentum=BATCH_MOMENTUM) if is_replaced else layer
 
 
 def fit(model: keras.Model, setting: Setting, schedule: Schedule, x: np.ndarray, y: np.ndarray, seed: int) -> None:

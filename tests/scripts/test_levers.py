@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -87,6 +88,14 @@ def test_levers_reach_the_network_and_its_training(monkeypatch):
     assert isinstance(fits_prior, bnn.callbacks.FitPriorScale)
     assert model.optimizer.use_ema
     assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
+
+
+def test_batch_normalization_takes_the_place_of_group_normalization():
+    model = image_settings.make_model(Setting(normalization="batch"), made_dataset(2))
+    kinds = [type(layer) for layer in model.layers]
+    assert kinds.count(keras.layers.BatchNormalization) == 3
+    assert keras.layers.GroupNormalization not in kinds
+    assert len(bnn.layers.variational_layers(model)) == 4
 
 
 def test_dropout_is_of_predictions_too():
