@@ -2,7 +2,7 @@
 
 Every setting differs from the first one in what its name says. The figures are of the predictive of many draws on the
 last training images, which no network has seen, as it is and at the temperature that is best for them. `--images test`
-is for the settings chosen so, once, at the end. OUTPUT_DIR then holds NAME.json, and a JSON file for each training:
+is for the settings chosen so, once, at the end; temperatures are then of 2,000 validation images. OUTPUT_DIR then holds NAME.json, and a JSON file for each training:
 those that are there already are not repeated.
 """
 
@@ -24,6 +24,8 @@ from scripts.common.reporting import log
 from scripts.learning import image_settings
 from scripts.learning.image_settings import SETTINGS, Schedule
 
+IMAGES_OF_TEMPERATURE = 2000
+"""Of the validation images, where others are judged: enough for one number, and many draws of all take long."""
 FIGURES = ("accuracy_percent", "nll", "ece")
 
 
@@ -62,12 +64,13 @@ def run(name: str, seed: int, args: argparse.Namespace, dataset: bnn.datasets.Da
     schedule = Schedule(args.epochs, args.batch_size, args.learning_rate)
     image_settings.fit(model, setting, schedule, x, y, seed)
     seconds = time.perf_counter() - started[0], time.process_time() - started[1]
-    validation = image_settings.predict(model, setting, x_validation, args.num_draws, seed)
+    few = slice(0, IMAGES_OF_TEMPERATURE if args.images == "test" else None)
+    validation = image_settings.predict(model, setting, x_validation[few], args.num_draws, seed)
+    temperature = bnn.calibrate_temperature(validation, y_validation[few])
     predictive, labels = validation, y_validation
     if args.images == "test":
         predictive = image_settings.predict(model, setting, dataset.x_test, args.num_draws, seed)
         labels = dataset.y_test
-    temperature = bnn.calibrate_temperature(validation, y_validation)
     row = {
         **quality(predictive, labels),
         "temperature": temperature,

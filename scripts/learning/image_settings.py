@@ -29,7 +29,7 @@ class Setting:
         estimator: of the Bayesian layers.
         initial_stddev: of the posterior, in units of the weights.
         fan_in_stddev: the same in units of `1 / sqrt(fan-in)`; None: `initial_stddev`.
-        prior_scale: of the Gaussian prior; "fitted" for one a layer that `FitPriorScale` sets.
+        prior_scale: of the Gaussian prior; "fitted" for the one that `FitPriorScale` sets, for all layers.
         beta: tempering of the KL term.
         warmup: share of the epochs over which the KL term comes in.
         augments: whether images are flipped and shifted.
