@@ -2,8 +2,8 @@
 
 Every setting differs from the first one in what its name says. The figures are of the predictive of many draws on the
 last training images, which no network has seen, as it is and at the temperature that is best for them. `--images test`
-is for the settings chosen so, once, at the end; temperatures are then of 2,000 validation images. OUTPUT_DIR then holds NAME.json, and a JSON file for each training:
-those that are there already are not repeated.
+is for the settings chosen so, once, at the end; temperatures are then of 2,000 validation images. OUTPUT_DIR then holds
+NAME.json, and a JSON file for each training: those that are there already are not repeated.
 """
 
 import argparse
