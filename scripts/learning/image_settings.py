@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 import tfp_bnn as bnn
+from scripts.common import reporting
 from scripts.data.augmented_images import AugmentedImages
 from scripts.learning.classifiers import DROPOUT_RATE, MonteCarloDropout
 
@@ -60,6 +61,8 @@ class Schedule:
 
 
 START = Setting()
+TOGETHER = Setting(estimator="antithetic", initial_stddev=0.02, beta=0.1)
+"""What helped alone, on validation images."""
 PLAIN_START = Setting(network="plain")
 
 SETTINGS: Mapping[str, Setting] = {
@@ -82,8 +85,13 @@ SETTINGS: Mapping[str, Setting] = {
     "batch normalization": dataclasses.replace(START, normalization="batch"),
     "plain": PLAIN_START,
     "plain, cosine decay": dataclasses.replace(PLAIN_START, decays=True),
+    "MC dropout": Setting(network="dropout"),
+    "MC dropout, cosine decay": Setting(network="dropout", decays=True),
     "plain, augmentation, cosine decay": dataclasses.replace(PLAIN_START, augments=True, decays=True),
-    "MC dropout, augmentation, cosine decay": Setting(network="dropout", augments=True, decays=True),
+    "together": TOGETHER,
+    "together, KL term as it is": dataclasses.replace(TOGETHER, beta=1.0),
+    "together, cosine decay": dataclasses.replace(TOGETHER, decays=True),
+    "together, augmentation, cosine decay": dataclasses.replace(TOGETHER, augments=True, decays=True),
 }
 """By name: "start" has the package's defaults, but one draw of the weights a batch, the cheapest estimator."""
 
@@ -140,7 +148,11 @@ def predict(model: keras.Model, setting: Setting, images: np.ndarray, num_draws:
     """Returns the prediction: of many draws or masks, or of the plain network."""
     if setting.network == "bayesian":
         return bnn.predict(model, images, num_draws, seed=seed, verbose=False)
+    if setting.network == "plain":
+        return reporting.predict_plain(model, images)
+    # What lies before the mask is the same for all of them.
+    *hidden, mask, last = model.layers
+    features = keras.Sequential(hidden).predict(images, batch_size=1000, verbose=0)
     keras.utils.set_random_seed(seed)
-    passes = num_draws if setting.network == "dropout" else 1
-    logits = [model.predict(images, batch_size=1000, verbose=0) for _ in range(passes)]
+    logits = [keras.ops.convert_to_numpy(last(mask(features))) for _ in range(num_draws)]
     return bnn.Predictive(np.stack(logits), bnn.likelihoods.Categorical())
