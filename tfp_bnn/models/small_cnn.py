@@ -1,4 +1,4 @@
-"""A Bayesian CNN of 112,000 weights, for small images."""
+"""A Bayesian CNN of 114,000 weights, for small images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ def small_cnn(
     """Returns a Bayesian CNN: convolutions that halve the image, each with group normalization, and a dense layer.
 
     The first convolution is 5x5, the others 3x3, all with a stride of 2. Strides instead of pooling make it cheap: a
-    training step takes two million multiplications an image forward, a fifth of those with pooling.
+    forward pass takes two million multiplications an image, less than a third of those with pooling.
 
     Its outputs are logits; compile it with `tfp_bnn.likelihoods.Categorical()`. `tfp_bnn.to_deterministic` gives the
     plain network of the same architecture.
