@@ -1,6 +1,7 @@
 # make demo: sets up, trains the Bayesian LeNet5 for a few hundred steps, and leaves plots in runs/demo.
 # make test: sets up and runs the tests on both backends.
 # make docs: sets up and builds the documentation site in site/, with warnings as errors.
+# make notebooks: runs the notebooks from top to bottom, and writes into them what they show.
 # make results-quick: trains the ten-epoch networks of docs/results anew, and shows their errors beside the committed.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: demo demo-regression train results-quick test test-tensorflow test-jax coverage lint docs clean
+.PHONY: demo demo-regression train results-quick notebooks test test-tensorflow test-jax coverage lint docs clean
 
 # So few steps hardly widen the posterior: it starts as TFP's example does, wide, and is unsure of noise at once.
 CAUTIOUS := --dense-activation relu --initial-stddev 0.05 --prior-scale 1 --lr-schedule constant
@@ -28,6 +29,9 @@ train: $(VENV)/ready
 
 results-quick: $(VENV)/ready
 	$(BIN)/python scripts/results.py --quick
+
+notebooks: $(VENV)/ready-to-test
+	$(BIN)/python scripts/run_notebooks.py
 
 # Side by side, the backends leave no core idle while one of them starts or ends.
 test: lint
