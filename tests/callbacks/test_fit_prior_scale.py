@@ -7,6 +7,7 @@ import scipy.stats
 
 import tfp_bnn as bnn
 from tests.support.on_backends import UNCOMPILED, on_tensorflow_alone
+from tfp_bnn.callbacks.fit_prior_scale import best_scale
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
 
@@ -79,3 +80,12 @@ def test_its_distribution_is_of_tfp():
 def test_wrong_use_gets_one_clear_error(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@on_tensorflow_alone
+def test_pruned_weights_say_nothing_of_the_scale():
+    mean, stddev = np.array([3.0, 0.0, 0.0, 4.0], "float32"), np.array([0.5, 0.0, 0.0, 1.5], "float32")
+    tensors = [keras.ops.convert_to_tensor(each) for each in (mean, stddev, np.array([True, False, False, True]))]
+    weights = bnn.posteriors.NormalWeights(*tensors)
+    # (9 + 0.25 + 16 + 2.25) / 2
+    assert best_scale([weights]) == pytest.approx(13.75**0.5)

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 import tfp_bnn as bnn
-from tests.support.on_backends import UNCOMPILED
+from tests.support.on_backends import UNCOMPILED, on_tensorflow_alone
+from tfp_bnn.callbacks.predictive_metrics import Directions
+from tfp_bnn.prediction.averages import average_over_draws
+from tfp_bnn.prediction.evaluation import figures as figures_of
 
 
 def noisy_model(likelihood, outputs):
@@ -83,3 +86,50 @@ def test_what_cannot_be_predicted_is_said_before_the_training(loss, y, message):
 def test_counts_below_1_are_an_error(argument):
     with pytest.raises(ValueError, match=f"Received: {argument}=0"):
         bnn.callbacks.PredictiveMetrics(X, X, **{argument: 0})
+
+
+@on_tensorflow_alone
+def test_callbacks_are_told_which_figures_are_the_better_the_more_they_are():
+    model = noisy_model(*CASES["classes"][:2])
+    bnn.callbacks.PredictiveMetrics(X, CASES["classes"][2]).set_model(model)
+    (directions,) = [metric for metric in model.metrics if isinstance(metric, Directions)]
+    directions.add(["price_rmse", "label_accuracy"])
+    assert {metric.name: metric._direction for metric in directions.metrics} == {
+        "predictive_nll": "down",
+        "predictive_rmse": "down",
+        "predictive_accuracy": "up",
+        "predictive_price_rmse": "down",
+        "predictive_label_accuracy": "up",
+    }
+
+
+# Figures of two draws, three inputs, beside their definitions.
+TWO_DRAWS = np.array([[[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]], [[0.5, 0.5], [0.4, 0.6], [0.1, 0.9]]])
+PROBABILITIES = TWO_DRAWS.mean(axis=0)  # (0.7, 0.3), (0.3, 0.7) and (0.4, 0.6)
+WEIGHTS = np.array([1.0, 2.0, 5.0])
+
+
+def summary_of(outputs, likelihood, y):
+    averages = average_over_draws([np.asarray(outputs)], likelihood, y)
+    return bnn.PredictiveSummary(averages, len(outputs), likelihood)
+
+
+@on_tensorflow_alone
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_figures_of_classes_are_weighted_means(weights):
+    y = np.array([0, 0, 1])  # the second is wrong
+    found = figures_of(summary_of(np.log(TWO_DRAWS), bnn.likelihoods.Categorical(), y), y, weights)
+    parts = np.ones(3) if weights is None else weights
+    assert found["accuracy"] == pytest.approx((parts[0] + parts[2]) / parts.sum())
+    assert found["nll"] == pytest.approx(-parts @ np.log([0.7, 0.3, 0.6]) / parts.sum(), rel=1e-5)
+
+
+@on_tensorflow_alone
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_figures_of_several_targets_are_of_their_mean_square_and_of_all_their_nats(weights):
+    mean, y = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 0.0]]), np.array([[0.0, 4.0], [1.0, 2.0], [0.0, 0.0]])
+    found = figures_of(summary_of(mean[np.newaxis], bnn.likelihoods.Normal(scale=2.0), y), y, weights)
+    parts = np.ones(3) if weights is None else weights
+    assert found["rmse"] == pytest.approx(np.sqrt(parts @ [8, 0, 4.5] / parts.sum()))
+    of_each = np.array([16, 0, 9]) / 8 + 2 * np.log(2 * np.sqrt(2 * np.pi))
+    assert found["nll"] == pytest.approx(parts @ of_each / parts.sum(), rel=1e-5)

@@ -32,14 +32,57 @@ def share_wrong(predictive, labels, cutoff):
 # Cut-offs
 
 
+def of_confidence(confidence):
+    """Returns predictions of class 0 with these probabilities, one draw."""
+    logits = np.log(confidence) - np.log1p(-confidence)
+    return bnn.Predictive(np.stack([logits, np.zeros_like(logits)], axis=-1)[np.newaxis], CATEGORICAL)
+
+
 def test_the_risk_is_kept_as_often_as_promised():
-    risk, confidence, repetitions = 0.05, 0.8, 200
-    large = overconfident(30_000, seed=0, draws=1)
+    # Confidence says nothing: the risk is a little too great at every cut-off, so each that is chosen breaks the
+    # promise. They are of very different numbers of inputs, and so nearly independent: 64 chances to be wrong.
+    risk, confidence, repetitions, size = 0.1, 0.8, 100, 2000
+    rng = np.random.default_rng(0)
     broken = 0
-    for seed in range(repetitions):
-        cutoff = bnn.calibrate_cutoff(*overconfident(2000, seed=1 + seed), risk=risk, confidence=confidence)
-        broken += share_wrong(*large, cutoff) > risk
-    assert broken / repetitions <= 1 - confidence + STANDARD_ERRORS * np.sqrt(confidence * (1 - confidence) / 200)
+    for _ in range(repetitions):
+        predictive = of_confidence(1 - 10 ** rng.uniform(-4, np.log10(0.5), size))
+        try:
+            bnn.calibrate_cutoff(predictive, rng.random(size) < 1.001 * risk, risk, confidence)
+        except ValueError:  # There is no such cut-off.
+            continue
+        broken += 1
+    assert broken / repetitions <= 1 - confidence
+
+
+class WithProbabilities(bnn.Predictive):
+    """Predictions whose probabilities are given to the last digit."""
+
+    def __init__(self, probabilities):
+        super().__init__(np.zeros((1, *probabilities.shape)), CATEGORICAL)
+        self.probabilities = probabilities
+
+    def class_probabilities(self):
+        return self.probabilities
+
+
+def test_an_input_at_the_cutoff_itself_is_counted_as_it_is_decided():
+    from tfp_bnn.prediction import calibration
+
+    edge = next(cutoff for cutoff in calibration._CUTOFFS if cutoff > 0.6)
+    confidence = np.repeat([edge, 0.999], [1000, 4000])
+    predictive = WithProbabilities(np.stack([confidence, 1 - confidence], axis=-1))
+    labels = np.r_[np.tile([0, 1], 500), np.zeros(4000, int)]
+    cutoff = bnn.calibrate_cutoff(predictive, labels, risk=0.01)
+    assert share_wrong(predictive, labels, cutoff) <= 0.01
+    assert (predictive.decide(cutoff=edge) >= 0).all()
+
+
+def test_the_least_cutoff_that_keeps_the_risk_is_taken():
+    confidence = np.repeat([0.55, 0.9, 0.999], [1000, 4000, 4000])
+    labels = np.r_[np.tile([0, 1], 500), np.zeros(8000, int)]
+    cutoff = bnn.calibrate_cutoff(of_confidence(confidence), labels, risk=0.01)
+    # Beyond the inputs that are half wrong, and no further than the next cut-off.
+    assert 0.55 < cutoff < 0.66
 
 
 def test_more_data_classifies_more_and_more_risk_too():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 
 import tfp_bnn as bnn
 
@@ -156,22 +157,60 @@ def test_a_table_of_classes_has_a_row_for_each_input():
     table = predictive.to_frame()
     numbers = ["label", "probability", "entropy", "expected_entropy", "mutual_information"]
     assert list(table.columns) == [*numbers, "p_0", "p_1", "p_2"]
-    probabilities = scipy.special.softmax(logits.astype("float64"), axis=-1).mean(axis=0)
+    draws = scipy.special.softmax(logits.astype("float64"), axis=-1)
+    probabilities = draws.mean(axis=0)
     np.testing.assert_allclose(table[["p_0", "p_1", "p_2"]], probabilities, rtol=1e-5)
     np.testing.assert_array_equal(table["label"], probabilities.argmax(axis=-1))
     np.testing.assert_allclose(table["probability"], probabilities.max(axis=-1), rtol=1e-5)
-    np.testing.assert_allclose(table["expected_entropy"] + table["mutual_information"], table["entropy"], rtol=1e-5)
+    total, aleatoric = scipy.stats.entropy(probabilities, axis=-1), scipy.stats.entropy(draws, axis=-1).mean(axis=0)
+    np.testing.assert_allclose(table["entropy"], total, rtol=1e-5)
+    np.testing.assert_allclose(table["expected_entropy"], aleatoric, rtol=1e-5)
+    np.testing.assert_allclose(table["mutual_information"], total - aleatoric, rtol=1e-4)
+
+
+def test_the_parts_of_the_entropy_are_known_where_draws_agree_and_where_they_contradict():
+    # Three inputs: all draws undecided, each draw sure of another class, all sure of the same.
+    outputs = 50.0 * np.array([[[0, 0], [1, 0], [1, 0]], [[0, 0], [0, 1], [1, 0]]])
+    table = bnn.Predictive(outputs, CATEGORICAL).to_frame()
+    columns = ["entropy", "expected_entropy", "mutual_information"]
+    log_2 = np.log(2)
+    np.testing.assert_allclose(table[columns], [[log_2, log_2, 0], [log_2, 0, log_2], [0, 0, 0]], atol=1e-6)
 
 
 def test_a_table_of_targets_has_mean_and_both_standard_deviations():
-    outputs = np.random.default_rng(0).normal(size=(7, 5, 4)).astype("float32")
-    one = bnn.Predictive(outputs[..., :2], bnn.likelihoods.Normal()).to_frame()
+    outputs = np.random.default_rng(0).normal(size=(7, 5, 2)).astype("float32")
+    one = bnn.Predictive(outputs[..., :1], bnn.likelihoods.Normal(scale=0.3)).to_frame()
     assert list(one.columns) == ["mean", "stddev", "epistemic_stddev", "aleatoric_stddev"]
-    np.testing.assert_allclose(one["mean"], outputs[..., 0].mean(axis=0), rtol=1e-5, atol=1e-6)
-    two = bnn.Predictive(outputs, bnn.likelihoods.Normal()).to_frame()
-    assert len(two) == 5
-    assert len(two.columns) == 8
-    np.testing.assert_allclose(two["epistemic_stddev_1"], outputs[..., 1].std(axis=0), rtol=1e-5)
+    two = bnn.Predictive(outputs, bnn.likelihoods.Normal(scale=0.3)).to_frame()
+    assert list(two.columns) == [f"{name}_{target}" for name in one.columns for target in (0, 1)]
+    for target in (0, 1):
+        mean, epistemic = outputs[..., target].mean(axis=0), outputs[..., target].std(axis=0)
+        expected = np.stack([mean, np.hypot(epistemic, 0.3), epistemic, np.full(5, 0.3)], axis=1)
+        of_target = two[[f"{name}_{target}" for name in one.columns]]
+        np.testing.assert_allclose(of_target, expected, rtol=1e-5, atol=1e-6)
+        if target == 0:
+            np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_table_of_positions_says_where_each_row_is_of():
+    mean = np.arange(12.0).reshape(1, 2, 2, 3, 1)  # of 2 inputs, of 2 by 3 positions
+    mask = np.ones((2, 2, 3), bool)
+    mask[0, 1, 2] = False
+    table = bnn.Predictive(mean, bnn.likelihoods.Normal(scale=1.0), mask).to_frame()
+    assert len(table) == 11
+    for row in table.itertuples():
+        assert row.mean == mean[0, row.input, row.position_0, row.position_1, 0]
+    times = bnn.Predictive(mean.reshape(1, 2, 6, 1), bnn.likelihoods.Normal(scale=1.0)).to_frame()
+    np.testing.assert_array_equal(times[["input", "position"]].to_numpy() @ [6, 1], times["mean"])
+
+
+@pytest.mark.parametrize("likelihood", [CATEGORICAL, bnn.likelihoods.Bernoulli()])
+def test_a_mask_stays_with_what_is_made_of_a_prediction(likelihood):
+    mask = np.array([[True, True, False], [True, False, False]])
+    predictive = bnn.Predictive(np.ones((4, 2, 3, 2 if likelihood is CATEGORICAL else 1)), likelihood, mask)
+    for made in (predictive.at_temperature(2.0), predictive.as_classes(), predictive[np.array([0, 1])]):
+        np.testing.assert_array_equal(made.mask, mask)
+    np.testing.assert_array_equal(predictive[1].mask, mask[1:])
 
 
 @pytest.mark.parametrize("coverage", [0.07, 0.55, 0.56, 0.57, 0.58])  # times 100 some are a little more than whole

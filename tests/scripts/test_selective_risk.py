@@ -1,12 +1,15 @@
 """The script that asks whether cut-offs keep their promise."""
 
 import argparse
+import json
 
 import numpy as np
 import pytest
 
 import tfp_bnn as bnn
 from scripts import selective_risk
+from scripts.common import reporting
+from tests.scripts import oracles
 from tests.support.on_backends import on_tensorflow_alone
 
 pytestmark = on_tensorflow_alone
@@ -38,3 +41,49 @@ def test_one_half_chooses_and_the_other_judges():
     other = selective_risk.resplit(predictive, labels, args, seed)
     assert other["cutoff"] == found["cutoff"]
     assert other["risk"] == 1.0
+
+
+def report_of(predictive, labels, directory, monkeypatch, *arguments):
+    """Returns what the command reports of a network that predicts this of the test images."""
+    dataset = oracles.tagged_dataset(1, 1, len(labels), {oracles.TEST: labels})
+    for name, value in {"load_model": None, "check_bayesian": None, "check_input_shape": None}.items():
+        monkeypatch.setattr(reporting, name, lambda *args, value=value: value)
+    monkeypatch.setattr(reporting, "load_dataset", lambda *args: dataset)
+    monkeypatch.setattr(bnn, "predict", lambda model, images, num_draws, seed: predictive)
+    words = ["selective_risk.py", "model.keras", *map(str, arguments), "--output-dir", str(directory)]
+    monkeypatch.setattr("sys.argv", words)
+    selective_risk.main()
+    assert (directory / "selective_risk.png").exists()
+    return json.loads((directory / "selective_risk.json").read_text())
+
+
+def test_the_report_counts_the_halves_that_kept_their_promise(tmp_path, monkeypatch):
+    # Where it is sure it is always right, where it is not, half of it is wrong.
+    confidence = np.repeat([0.999, 0.6], 1000)
+    labels = np.r_[np.zeros(1000, "int32"), np.tile([0, 1], 500).astype("int32")]
+    report = report_of(oracles.of_confidence(confidence), labels, tmp_path, monkeypatch, "--risk", 0.05, "--resplits", 4)
+    assert report["error_without_refusal"] == 0.25
+    assert report["kept"] == len(report["rows"]["risk"]) == 4
+    assert report["greatest_risk"] == report["mean"]["risk"] == report["resplits_without_cutoff"] == 0
+    assert report["mean"]["coverage"] == pytest.approx(0.5, abs=0.05)
+    assert 0.6 < report["mean"]["cutoff"] < 0.999
+
+
+def test_the_report_counts_the_halves_that_broke_it(tmp_path, monkeypatch):
+    cutoffs = iter([0.9, 0.5, None])
+
+    def calibrate(predictive, labels, risk, confidence):
+        if (cutoff := next(cutoffs)) is None:
+            raise ValueError("no cut-off")
+        return cutoff
+
+    monkeypatch.setattr(bnn, "calibrate_cutoff", calibrate)
+    confidence, labels = np.repeat([0.99, 0.6], 50), np.repeat(np.array([0, 1], "int32"), 50)
+    report = report_of(oracles.of_confidence(confidence), labels, tmp_path, monkeypatch, "--resplits", 3)
+    # Answers of 0.6 are all wrong, about half of a half; without a cut-off nothing is answered.
+    assert report["kept"] == 2
+    assert report["rows"]["coverage"][1:] == [1, 0]
+    assert report["rows"]["risk"][0] == report["rows"]["risk"][2] == 0
+    assert report["greatest_risk"] == report["rows"]["risk"][1] == pytest.approx(0.5, abs=0.2)
+    assert report["rows"]["cutoff"] == [0.9, 0.5, None]
+    assert report["resplits_without_cutoff"] == 1

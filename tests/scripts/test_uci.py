@@ -208,6 +208,58 @@ def test_noise_that_may_not_vary_yet_is_the_same_everywhere():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(outputs)), [[1, 0.7], [3, 1.0]], rtol=1e-6)
 
 
+def arguments(*words):
+    return uci.parse_arguments([*map(str, words)])
+
+
+def split_of(rows):
+    x, y = np.zeros((rows, 3), "float32"), np.zeros((rows, 1), "float32")
+    return uci_data.Split(x, y, x[:2], y[:2], 1.0)
+
+
+@on_tensorflow_alone
+def test_the_kl_term_and_the_varying_noise_come_in_linearly_and_count_whole_at_the_end(monkeypatch):
+    seen = []
+
+    def no_training(model, make_batch):
+        layers = bnn.layers.variational_layers(model)
+
+        def learn(x, y):
+            seen.append([float(model.layers[-1].share), *(layer.kl_weight for layer in layers), x.shape])
+
+        return learn
+
+    monkeypatch.setattr(uci_learning, "compiled_steps", no_training)
+    learner = uci.learner_of("bayes", arguments("--units", 2, "--warmup", 0.5, "--steps", 200), likelihood="normal")
+    learner.fit(split_of(rows=40), seed=0)
+    shares = np.minimum(1, np.arange(1, 51) / 25)
+    np.testing.assert_allclose([each[0] for each in seen], shares, rtol=1e-6)
+    np.testing.assert_allclose([each[1] for each in seen], shares / 40, rtol=1e-6)
+    np.testing.assert_allclose([each[2] for each in seen], shares / 40, rtol=1e-6)
+    assert {each[-1] for each in seen} == {(4, 40, 3)}  # 200 steps in 50 calls, of all rows, fewer than a batch
+
+
+@on_tensorflow_alone
+def test_the_weight_decay_of_dropout_is_the_density_of_its_prior():
+    network = uci_learning.dropout_network(split_of(rows=40), arguments("--units", 2, "--weight-scale", 0.25), 0.1)
+    kernels = [weights for weights in network.get_weights() if weights.ndim == 2]
+    # -log N(w | 0, 0.25^2) but for a constant, in nats a row.
+    log_densities = sum((stats.norm(scale=0.25).logpdf(each) - stats.norm(scale=0.25).logpdf(0)).sum() for each in kernels)
+    assert float(sum(network.losses)) == pytest.approx(-log_densities / 40, rel=1e-5)
+    assert [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)] == [0.1]
+
+
+@on_tensorflow_alone
+def test_settings_are_chosen_on_rows_that_no_network_learned_from(tmp_path):
+    write_data(tmp_path)
+    data = uci_data.load("yacht", str(tmp_path))
+    for number in (0, 7):
+        (train, validation), (whole, test) = data.rows(number, validate=True), data.rows(number)
+        assert sorted([*train, *validation]) == sorted(whole)
+        assert not set(train) & set(validation)
+        assert not set(test) & {*train, *validation}
+
+
 def test_one_method_alone_can_be_drawn():
     rows = [{"set": "wine", "method": "bayes", "log_likelihood": -1.0 - k, "coverage": 0.9} for k in range(3)]
     panel, coverage, *_ = uci.draw(pd.DataFrame(rows)).axes

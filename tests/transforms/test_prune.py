@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 import tfp_bnn as bnn
-from tests.support.on_backends import UNCOMPILED, double_precision
+from tests.support.on_backends import UNCOMPILED, double_precision, on_tensorflow_alone
 
 X = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
 Y = (X[:, 0] > 0).astype("int32")
@@ -256,3 +256,12 @@ def test_a_pruned_layer_in_double_precision_has_a_kl_term():
             mean, stddev = numpy(posterior.mean)[kept], numpy(posterior.stddev)[kept]
             expected += (0.5 * (mean**2 + stddev**2 - 1) - np.log(stddev)).sum()
         np.testing.assert_allclose(numpy(pruned.take_kl().nats), expected, rtol=1e-12)
+
+
+@on_tensorflow_alone
+@pytest.mark.parametrize("kl_weight", [None, 0.25])
+def test_the_copy_weighs_the_kl_term_as_the_model_does(kl_weight):
+    model = make_model()
+    for layer in model.layers:
+        layer.kl_weight = kl_weight
+    assert [layer.kl_weight for layer in bnn.prune(model, 0.5).layers] == [kl_weight] * 2
