@@ -7,8 +7,6 @@ is 1 if a fault was missed. pytest itself only checks, in `test_planted_faults.p
 
 import argparse
 import ast
-import dataclasses
-import functools
 import json
 import os
 import re
@@ -24,60 +22,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tests.faults.fault import ROOT, Fault, contract, geometry, in_file
+from tests.faults.forked_pytest import Result, run_pytest
+from tests.faults.outside_layers import OUTSIDE_LAYERS
+
 RESULTS = ROOT / "docs" / "results" / "planted_faults.json"
-COPIED = ("tfp_bnn", "tests", "pyproject.toml")
+COPIED = ("tfp_bnn", "scripts", "tests", "pyproject.toml")
 # The planted fault might let a test run for ever.
 LIMIT_SECONDS = 900
 ALL_PASSED, SOME_FAILED = 0, 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Fault:
-    """A fault, the edit that plants it, and the tests (pytest node ids) of which at least one must turn red.
-
-    `old` occurs once in `file`, a path below tfp_bnn/; `new` takes its place. `also` has more such pairs, for faults
-    that one edit cannot plant.
-    """
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-    also: tuple[tuple[str, str], ...] = ()
-
-    def plant_in(self, source: str) -> str:
-        """Returns the source with the fault; raises ValueError unless each text to replace occurs exactly once."""
-        for old, new in ((self.old, self.new), *self.also):
-            if source.count(old) != 1:
-                raise ValueError(f"{self.name}: occurs {source.count(old)} times in {self.file}, not once: {old!r}")
-            source = source.replace(old, new)
-        return source
-
-
-@functools.cache
-def path_of(name: str) -> str:
-    """Returns the path, below the repository, of the test file of a name, which no two folders of tests may share."""
-    found = [path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob(f"test_{name}.py")]
-    if len(found) != 1:
-        raise ValueError(f"one file below tests must be named test_{name}.py. Received: {found}")
-    return found[0]
-
-
-def in_file(name: str, *tests: str) -> tuple[str, ...]:
-    """Returns the node ids of tests of one file."""
-    return tuple(f"{path_of(name)}::{test}" for test in tests)
-
-
-def geometry(case: str, check: str) -> str:
-    """Returns the node id of a check of the layers' contract that is made on every geometry."""
-    return f"{path_of('layers')}::test_contract_on_every_geometry[{case}-{check}]"
-
-
-def contract(case: str, check: str) -> str:
-    """Returns the node id of a check of the layers' contract that is made once for every layer."""
-    return f"{path_of('layers')}::test_contract_on_every_layer[{case}-{check}]"
 
 
 NOISE = (
@@ -801,7 +754,18 @@ PREDICTION = (
     ),
 )
 
-FAULTS = (*NOISE, *ESTIMATORS, *POSTERIORS, *PRIORS, *DIVERGENCES, *KL_WEIGHTS, *ANY_MODEL, *CONVOLUTIONS, *PREDICTION)
+FAULTS = (
+    *NOISE,
+    *ESTIMATORS,
+    *POSTERIORS,
+    *PRIORS,
+    *DIVERGENCES,
+    *KL_WEIGHTS,
+    *ANY_MODEL,
+    *CONVOLUTIONS,
+    *PREDICTION,
+    *OUTSIDE_LAYERS,
+)
 
 
 # Whether they can be planted: cheap.
@@ -810,7 +774,7 @@ FAULTS = (*NOISE, *ESTIMATORS, *POSTERIORS, *PRIORS, *DIVERGENCES, *KL_WEIGHTS, 
 def check_that_faults_apply() -> None:
     """Raises ValueError if a fault cannot be planted in today's sources, or if a test that it names is not there."""
     for fault in FAULTS:
-        source = (ROOT / "tfp_bnn" / fault.file).read_text()
+        source = (ROOT / fault.path).read_text()
         # A file that is no Python any more would turn any test red.
         if ast.dump(ast.parse(fault.plant_in(source))) == ast.dump(ast.parse(source)):
             raise ValueError(f"{fault.name}: changes nothing")
@@ -849,9 +813,9 @@ def run_python(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run_tests(root: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def run_tests(root: Path, tests: Sequence[str]) -> Result:
     """Runs tests in a copy, up to the first failure."""
-    return run_python(root, "-m", "pytest", "-q", "-x", "--color=no", "-p", "no:cacheprovider", *tests)
+    return run_pytest(root, ("-q", "-x", "--color=no", "-p", "no:cacheprovider", *tests), LIMIT_SECONDS)
 
 
 def imported_backend(root: Path) -> str:
@@ -869,7 +833,7 @@ def check_green(root: Path, faults: Sequence[Fault]) -> None:
     tests = sorted({test for fault in faults for test in fault.tests})
     result = run_tests(root, ["--numprocesses", "auto", *tests])
     if result.returncode != ALL_PASSED:
-        raise RuntimeError(f"The tests must pass without a fault:\n{result.stdout[-4000:]}{result.stderr[-2000:]}")
+        raise RuntimeError(f"The tests must pass without a fault:\n{result.output[-6000:]}")
 
 
 def finder(root: Path, fault: Fault) -> str | None:
@@ -877,17 +841,17 @@ def finder(root: Path, fault: Fault) -> str | None:
 
     A usage error, an error while tests are collected, or no test at all is no finding.
     """
-    path = root / "tfp_bnn" / fault.file
+    path = root / fault.path
     path.write_text(fault.plant_in(path.read_text()))
     try:
         result = run_tests(root, fault.tests)
-    except subprocess.TimeoutExpired:
+    except TimeoutError:
         return None
-    failed = re.search(r"^FAILED (.+?)(?: - .*)?$", result.stdout, re.MULTILINE)
+    failed = re.search(r"^FAILED (.+?)(?: - .*)?$", result.output, re.MULTILINE)
     if result.returncode == SOME_FAILED and failed:
         return failed[1]
     if result.returncode != ALL_PASSED:
-        print(f"pytest ended with status {result.returncode}:\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
+        print(f"pytest ended with status {result.returncode}:\n{result.output[-4000:]}")
     return None
 
 
@@ -901,7 +865,7 @@ def search(snapshot: Path, faults: Sequence[Fault]) -> list[dict[str, Any]]:
             test = finder(copy, fault)
         verdict = f"found by {test}" if test else "NOT FOUND"
         print(f"{fault.name}: {verdict} ({time.monotonic() - start:.0f} s)", flush=True)
-        return {"name": fault.name, "file": f"tfp_bnn/{fault.file}", "found_by": test}
+        return {"name": fault.name, "file": fault.path, "found_by": test}
 
     # Each waits for a process of its own, on a core of its own.
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1,8 +1,10 @@
-"""Calibration: errors and tables beside their definitions, bin by bin."""
+"""Calibration: errors and tables beside those of TFP and scikit-learn, and by hand."""
 
 import numpy as np
 import pytest
+import tensorflow_probability as tfp
 from scipy import stats
+from sklearn.calibration import calibration_curve
 
 from tests.support.on_backends import on_tensorflow_alone
 from tfp_bnn import metrics
@@ -27,27 +29,28 @@ def of_two_classes(confidence):
 # The expected calibration error
 
 
-def calibration_error(probabilities, labels, num_bins):
-    """Returns the expected calibration error from its definition, one bin after another."""
-    confidences = probabilities.max(axis=-1)
-    correct = probabilities.argmax(axis=-1) == labels
-    bins = np.minimum(np.floor(confidences * num_bins), num_bins - 1)
-    error = 0.0
-    for index in range(num_bins):
-        inside = bins == index
-        if inside.any():
-            error += inside.mean() * abs(correct[inside].mean() - confidences[inside].mean())
-    return error
-
-
 @pytest.mark.parametrize("num_bins", [1, 10, 15])
 @pytest.mark.parametrize("num_classes", [2, 5])
 @pytest.mark.parametrize("spread", [0.3, 3.0])  # timid and bold predictions
-def test_the_calibration_error_equals_its_definition(num_bins, num_classes, spread):
+def test_the_calibration_error_is_that_of_tfp(num_bins, num_classes, spread):
     probabilities, labels = predictions(500, num_classes, spread)
     error = metrics.expected_calibration_error(probabilities, labels, num_bins)
     assert isinstance(error, float)
-    assert error == pytest.approx(calibration_error(probabilities, labels, num_bins), abs=2e-6)
+    logits = np.log(probabilities).astype("float32")
+    of_tfp = tfp.stats.expected_calibration_error(num_bins, logits=logits, labels_true=labels)
+    assert error == pytest.approx(float(of_tfp), abs=2e-6)
+
+
+def test_an_error_by_hand():
+    # Of bins of a fifth: 0.52 and 0.58 are right once, 0.7 is wrong, 0.9, 0.95 and 1 are right twice.
+    confidence, labels = [0.52, 0.58, 0.7, 0.9, 0.95, 1.0], np.array([1, 0, 0, 1, 1, 0])
+    gaps = [abs(1 - 1.1), abs(0 - 0.7), abs(2 - 2.85)]
+    error = metrics.expected_calibration_error(of_two_classes(confidence), labels, num_bins=5)
+    assert error == pytest.approx(sum(gaps) / 6)
+    # Of three bins of two each.
+    gaps = [abs(1 - 1.1), abs(1 - 1.6), abs(1 - 1.95)]
+    error = metrics.adaptive_calibration_error(of_two_classes(confidence), labels, num_bins=3)
+    assert error == pytest.approx(sum(gaps) / 6)
 
 
 @pytest.mark.parametrize(("right", "expected"), [(10, 0.2), (8, 0.0), (4, 0.4), (0, 0.8)])
@@ -118,6 +121,16 @@ def test_a_sure_network_is_seen_through_by_bins_of_equal_mass_alone():
 
 
 # Reliability
+
+
+@pytest.mark.parametrize("num_bins", [1, 10, 15])
+def test_the_table_is_that_of_scikit_learn(num_bins):
+    probabilities, labels = predictions(500)
+    confidence, correct = probabilities.max(axis=-1), probabilities.argmax(axis=-1) == labels
+    table = metrics.reliability(probabilities, labels, num_bins)
+    accuracy, mean_confidence = calibration_curve(correct, confidence, n_bins=num_bins)
+    np.testing.assert_allclose(table["accuracy"], accuracy, rtol=1e-12)
+    np.testing.assert_allclose(table["confidence"], mean_confidence, rtol=1e-12)
 
 
 @pytest.mark.parametrize("num_bins", [1, 10, 15])

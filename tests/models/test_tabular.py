@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 import tfp_bnn as bnn
 from tests.support.on_backends import on_tensorflow_alone
 from tfp_bnn import likelihoods
+from tfp_bnn.models.tabular import _in_rounds as in_rounds
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform([0, -1e4], [100, 1e4], size=(300, 2))
@@ -165,3 +166,41 @@ def test_classes_and_several_targets():
 def test_wrong_arguments_get_one_clear_error(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# What `fit` does without being told
+
+
+@on_tensorflow_alone
+def test_the_optimizer_begins_at_its_learning_rate_and_ends_at_0():
+    model = bnn.models.tabular(num_features=2, units=())
+    model._compile_with_defaults(steps=4, epochs=5, learning_rate=0.25)
+    rate = model.optimizer._learning_rate
+    assert [float(rate(step)) for step in (0, 10, 20)] == pytest.approx([0.25, 0.125, 0], abs=1e-8)
+    classifier = bnn.models.tabular(num_features=2, num_classes=2, units=())
+    classifier._compile_with_defaults(steps=4, epochs=5, learning_rate=0.25)
+    assert classifier.loss is classifier.likelihood
+
+
+@on_tensorflow_alone
+def test_the_kl_term_and_the_noise_come_in_over_three_quarters_of_the_epochs():
+    regressor, classifier = (bnn.models.tabular(num_features=2, num_classes=each, units=()) for each in (None, 2))
+    weight, noise = regressor._default_callbacks([], epochs=20, beta=14.0)
+    assert (weight.beta, weight.schedule, noise.epochs) == (14.0, bnn.kl_schedules.linear_warmup(15.0), 15.0)
+    (weight,) = classifier._default_callbacks([], epochs=4, beta=1.0)
+    assert weight.schedule == bnn.kl_schedules.linear_warmup(3.0)
+    assert regressor._default_callbacks([bnn.callbacks.KLWeight()], epochs=20, beta=1.0) == []
+
+
+@on_tensorflow_alone
+def test_a_row_keeps_its_target_and_its_weight_in_rounds():
+    number = np.arange(30.0)
+    x, y, others, rounds = in_rounds(
+        number[:, np.newaxis], 10 * number, {"sample_weight": 100 * number, "validation_batch_size": 7}, 8, steps=120
+    )
+    assert len(x) * rounds >= 120 * 8
+    np.testing.assert_array_equal(y, 10 * x[:, 0])
+    np.testing.assert_array_equal(others["sample_weight"], 100 * x[:, 0])
+    assert (others["shuffle"], others["validation_batch_size"]) == (False, 7)
+    counts = np.bincount(x[:, 0].astype(int))
+    assert counts.max() - counts.min() <= 1

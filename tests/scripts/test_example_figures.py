@@ -1,11 +1,15 @@
 """Figures of the short examples, on predictions where they are known."""
 
+import argparse
+
+import keras
 import numpy as np
 import pytest
 from scipy import stats
 
 import tfp_bnn as bnn
-from scripts import first_tables, forecast, last_layer, tabular
+from scripts import first_tables, forecast, last_layer, regression, regression_curve, tabular, train_mlp
+from scripts.common import reporting
 from scripts.data import uci_data
 from scripts.learning.table_contenders import CONTENDERS, Answer
 from tests.scripts import oracles
@@ -79,3 +83,49 @@ def test_rows_of_a_table_are_those_of_the_split_in_their_units():
     to_validate = first_tables.rows_of(data, 0, validate=True)
     assert len(to_validate.y_test) == 8
     assert sorted([*to_validate.y_train, *to_validate.y_test]) == sorted(rows.y_train)
+
+
+X = np.linspace(-1.5, 1.5, 301)[:, np.newaxis]
+
+
+def of_curves(*curves):
+    return bnn.Predictive(np.stack(curves).astype("float64"), bnn.likelihoods.Normal(scale=1.0))
+
+
+def test_the_regression_compares_the_doubt_beyond_the_data_with_that_among_them():
+    # Two curves that lie 1 to either side of the mean among the data, 3 beyond; the mean is 0.5 too high.
+    distance = np.where(np.abs(X) < 0.75, 1.0, 3.0)
+    mean = regression.sinusoid(X) + 0.5
+    found = regression.figures(X, of_curves(mean - distance, mean + distance))
+    expected = {"epistemic_stddev_inside": 1, "epistemic_stddev_outside": 3, "ratio": 3, "rmse_inside": 0.5}
+    assert found == pytest.approx(expected, rel=1e-4)
+    x, y = regression.make_data(seed=0)
+    assert (y - regression.sinusoid(x)).std() == pytest.approx(regression.NOISE_STDDEV, rel=5 / np.sqrt(2 * len(x)))
+
+
+def test_the_papers_regression_compares_interquartile_ranges():
+    x = np.linspace(-0.2, 1.2, 281)[:, np.newaxis]
+    distance = np.where(x < 0.6, 1.0, 5.0)
+    curves = [step * distance for step in (-9, -1, 0, 1, 9)]  # the quartiles are -1 and 1
+    assert regression_curve.interquartile_range(x, of_curves(*curves)) == pytest.approx({"inside": 2, "outside": 10})
+
+
+def test_one_draw_of_a_perceptron_is_the_average_over_draws_and_all_together_are_one(monkeypatch):
+    draws = [np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[0.3, 0.7], [0.8, 0.2]])]
+    monkeypatch.setattr(bnn, "to_deterministic", lambda model: "mean weights")
+    monkeypatch.setattr(reporting, "predict_plain", lambda model, x: oracles.of_confidence([0.95, 0.05]))
+    monkeypatch.setattr(bnn, "predict", lambda model, x, num_draws, seed: oracles.of_classes(*draws))
+    args = argparse.Namespace(method="bayes", num_draws=2, seed=0)
+    found = train_mlp.evaluate(args, None, None, np.array([0, 0]))
+    assert [found[name]["error_percent"] for name in ("mean_weights", "one_draw", "ensemble")] == [50, 50, 0]
+    nats = [np.log([0.95, 0.05]), np.log([0.9, 0.4, 0.3, 0.8]), np.log([0.6, 0.6])]
+    for name, expected in zip(("mean_weights", "one_draw", "ensemble"), nats, strict=True):
+        assert found[name]["nll"] == pytest.approx(-expected.mean(), rel=1e-5)
+
+
+def test_a_perceptron_drops_a_fifth_of_the_inputs_and_half_of_the_hidden_units():
+    layers = train_mlp.plain_layers(argparse.Namespace(method="dropout"), [5, 5, 3])
+    assert [layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout)] == [0.2, 0.5, 0.5]
+    dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
+    assert [layer.activation.__name__ for layer in dense] == ["relu", "relu", "linear"]
+    assert len(train_mlp.plain_layers(argparse.Namespace(method="sgd"), [5, 5, 3])) == 3

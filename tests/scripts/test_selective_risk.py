@@ -61,7 +61,9 @@ def test_the_report_counts_the_halves_that_kept_their_promise(tmp_path, monkeypa
     # Where it is sure it is always right, where it is not, half of it is wrong.
     confidence = np.repeat([0.999, 0.6], 1000)
     labels = np.r_[np.zeros(1000, "int32"), np.tile([0, 1], 500).astype("int32")]
-    report = report_of(oracles.of_confidence(confidence), labels, tmp_path, monkeypatch, "--risk", 0.05, "--resplits", 4)
+    report = report_of(
+        oracles.of_confidence(confidence), labels, tmp_path, monkeypatch, "--risk", 0.05, "--resplits", 4
+    )
     assert report["error_without_refusal"] == 0.25
     assert report["kept"] == len(report["rows"]["risk"]) == 4
     assert report["greatest_risk"] == report["mean"]["risk"] == report["resplits_without_cutoff"] == 0

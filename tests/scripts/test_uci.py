@@ -244,7 +244,9 @@ def test_the_weight_decay_of_dropout_is_the_density_of_its_prior():
     network = uci_learning.dropout_network(split_of(rows=40), arguments("--units", 2, "--weight-scale", 0.25), 0.1)
     kernels = [weights for weights in network.get_weights() if weights.ndim == 2]
     # -log N(w | 0, 0.25^2) but for a constant, in nats a row.
-    log_densities = sum((stats.norm(scale=0.25).logpdf(each) - stats.norm(scale=0.25).logpdf(0)).sum() for each in kernels)
+    log_densities = sum(
+        (stats.norm(scale=0.25).logpdf(each) - stats.norm(scale=0.25).logpdf(0)).sum() for each in kernels
+    )
     assert float(sum(network.losses)) == pytest.approx(-log_densities / 40, rel=1e-5)
     assert [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)] == [0.1]
 

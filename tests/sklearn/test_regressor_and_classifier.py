@@ -117,6 +117,22 @@ def test_weights_count_rows():
 
 
 @on_tensorflow_alone
+def test_rows_of_classes_go_into_the_training_with_their_weights(monkeypatch):
+    trained = {}
+
+    def train(self, x, labels, weights, num_classes):
+        trained.update(x=x, labels=labels, weights=weights, num_classes=num_classes)
+
+    monkeypatch.setattr(bnn.sklearn.BayesianClassifier, "_train", train)
+    weights = np.arange(300) % 3
+    bnn.sklearn.BayesianClassifier().fit(X, LABELS, sample_weight=weights)
+    np.testing.assert_array_equal(trained["weights"], weights[weights > 0])
+    np.testing.assert_allclose(trained["x"], X[weights > 0], rtol=1e-6)
+    np.testing.assert_array_equal(trained["labels"], (LABELS == "yes")[weights > 0])
+    assert trained["num_classes"] == 2
+
+
+@on_tensorflow_alone
 @pytest.mark.usefixtures("uncompiled")
 def test_several_targets():
     both = np.stack([Y, 0.01 * Y], axis=1)
