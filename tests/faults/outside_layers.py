@@ -116,7 +116,7 @@ CALIBRATION = (
         "prediction/conformal.py",
         "math.ceil((len(scores) + 1) * share)",
         "math.ceil(len(scores) * share)",
-        in_file("conformal", "test_the_threshold_of_probabilities_is_that_of_the_nth_smallest_score"),
+        in_file("conformal", "test_the_truth_is_held_as_often_as_promised"),
     ),
     Fault(
         "the whole of a miss in each tail of a conformal interval",

@@ -185,9 +185,9 @@ def test_the_bandit_learns_which_mushrooms_to_eat(tmp_path):
     played = ("--agents", "bayes", "--seeds", 3, 4, "--learning-rate", 0.003, "--output-dir", tmp_path / "games")
     run_here("bandit", *arguments, *played)
     games = json.loads((tmp_path / "games" / "regret.json").read_text())["games"]
-    # To pass always, or to act at random, loses 2.5 or 5 a play; a game may get stuck, both may not.
+    # To pass always, or to act at random, loses 2.5 or 5 a play.
     last = [game["regret"][-1] - game["regret"][199] for game in games]
-    assert min(last) < 0.8 * 100
+    assert max(last) < 0.8 * 100
     for game in games:
         wrong = 15 * np.asarray(game["eaten_poisonous"]) + 5 * np.asarray(game["passed_edible"])
         np.testing.assert_array_equal(game["regret"], wrong)
