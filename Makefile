@@ -2,6 +2,7 @@
 # make test: sets up and runs the tests on both backends.
 # make docs: sets up and builds the documentation site in site/, with warnings as errors.
 # make notebooks: runs the notebooks from top to bottom, and writes into them what they show.
+# make test-quick: runs what changes most often on one backend, in less than 3 minutes.
 # make results-quick: trains the ten-epoch networks of docs/results anew, and shows their errors beside the committed.
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: demo demo-regression train results-quick notebooks test test-tensorflow test-jax coverage lint docs clean
+.PHONY: demo demo-regression train results-quick notebooks test test-quick test-tensorflow test-jax coverage lint docs clean
 
 # So few steps hardly widen the posterior: it starts as TFP's example does, wide, and is unsure of noise at once.
 CAUTIOUS := --dense-activation relu --initial-stddev 0.05 --prior-scale 1 --lr-schedule constant
@@ -48,6 +49,16 @@ docs: $(VENV)/ready-for-docs
 
 test-tensorflow test-jax: test-%: $(VENV)/ready-to-test
 	KERAS_BACKEND=$* $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+# What is said of predictions, and what scripts compute; no file of more than 10 CPU seconds.
+QUICK := tests/faults tests/metrics tests/numerics tests/test_kl_schedules.py tests/test_priors.py tests/test_kl.py \
+    $(addprefix tests/callbacks/test_,every_steps.py noise_warmup.py predictive_metrics.py) \
+    $(addprefix tests/prediction/test_,calibration.py columns.py conformal.py decisions.py quantiles.py summary.py) \
+    $(addprefix tests/scripts/test_,anytime_script.py bandit.py example_figures.py lenet5_figures.py \
+        out_of_distribution.py prune_script.py reporting.py result_tables.py selective_risk.py small_data.py)
+
+test-quick: $(VENV)/ready-to-test
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(QUICK)
 
 coverage: $(VENV)/ready-to-test
 	rm -f .coverage

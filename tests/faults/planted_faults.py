@@ -914,13 +914,19 @@ def merged(committed: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]
 def main() -> None:
     """Plants the faults that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=[""], metavar="SUBSTRING", help="only faults with these in names")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], metavar="SUBSTRING", help="only faults with these in their name or file"
+    )
     parser.add_argument("--json", type=Path, help="where the results go; default: docs/results, unless --only is given")
     parser.add_argument("--update", action="store_true", help="put the results of --only among the committed ones")
     arguments = parser.parse_args()
-    faults = [fault for fault in FAULTS if any(part.lower() in fault.name.lower() for part in arguments.only)]
+    faults = [
+        fault
+        for fault in FAULTS
+        if any(part.lower() in f"{fault.path}: {fault.name}".lower() for part in arguments.only)
+    ]
     if not faults:
-        parser.error(f"no fault's name contains {arguments.only!r}")
+        parser.error(f"no fault has {arguments.only!r} in its name or file")
     results = find_all(faults)
     if arguments.update:
         RESULTS.write_text(json.dumps(merged(json.loads(RESULTS.read_text()), results), indent=2) + "\n")
