@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tfp_bnn as bnn
-from tests.support.on_backends import UNCOMPILED
+from tests.support.on_backends import UNCOMPILED, on_tensorflow_alone
 from tfp_bnn.callbacks.balance import Balance
 
 N, BATCH = 40, 16  # the last batch is partial
@@ -307,3 +307,15 @@ def test_freezing_one_layer_leaves_the_shared_prior_to_the_others():
     assert not trained()
     model.trainable = True
     assert len(trained()) == 3 + 2 * 3
+
+
+@on_tensorflow_alone
+def test_batches_that_are_dropped_are_no_fault_and_more_than_that_is():
+    weight = bnn.callbacks.KLWeight(100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for seen in (85, 100, 117):
+            weight._compare(seen)
+    for seen, times in ((84, "0.84"), (119, "1.19")):
+        with pytest.warns(UserWarning, match=rf"does not fit the data, {seen} examples.*{times} times"):
+            weight._compare(seen)

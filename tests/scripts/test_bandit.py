@@ -95,3 +95,9 @@ def test_edible_are_those_marked_e(tmp_path):
     assert data.edible.tolist() == [True, False, True, True]
     # One-hot, in the order of the odors: a, f, n.
     np.testing.assert_array_equal(data.features, [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]])
+
+
+def test_curves_are_medians_of_regret_over_plays():
+    games = [{"agent": "bayes", "every": 50, "regret": [at, 10 * at]} for at in (1, 2, 9)]
+    (axes,) = bandit.draw(games).axes
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[50, 2], [100, 20]])

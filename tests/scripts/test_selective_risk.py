@@ -4,6 +4,7 @@ import argparse
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import tfp_bnn as bnn
@@ -89,3 +90,10 @@ def test_the_report_counts_the_halves_that_broke_it(tmp_path, monkeypatch):
     assert report["greatest_risk"] == report["rows"]["risk"][1] == pytest.approx(0.5, abs=0.2)
     assert report["rows"]["cutoff"] == [0.9, 0.5, None]
     assert report["resplits_without_cutoff"] == 1
+
+
+def test_each_resplit_is_a_point_of_its_answers_and_its_risk():
+    rows = pd.DataFrame({"cutoff": [0.9, 0.8], "coverage": [0.5, 0.75], "risk": [0.01, 0.02]})
+    (axes,) = selective_risk.draw(rows, risk=0.015).axes
+    np.testing.assert_allclose(axes.collections[0].get_offsets(), [[0.5, 0.01], [0.75, 0.02]])
+    assert set(axes.lines[0].get_ydata()) == {0.015}

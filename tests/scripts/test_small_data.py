@@ -4,6 +4,7 @@ import argparse
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import tfp_bnn as bnn
@@ -86,3 +87,15 @@ def test_each_training_has_as_many_steps_and_a_kl_term_of_its_images(monkeypatch
     assert (arguments["epochs"], arguments["batch_size"]) == (10, 8)  # of 3 steps each
     (weight,) = arguments["callbacks"]
     assert (weight.num_examples, weight.beta) == (20, 0.5)
+
+
+def test_curves_are_means_over_seeds_by_number_of_images():
+    rows = [
+        {"network": "plain", "size": size, "error_percent": size / 10 + seed, "nll": 0.01 * size, "ece": 0.001 * size}
+        for size in (100, 300)
+        for seed in (0, 4)
+    ]
+    errors, nats, calibration = small_data.draw(pd.DataFrame(rows)).axes
+    np.testing.assert_allclose(errors.lines[0].get_xydata(), [[100, 12], [300, 32]])
+    np.testing.assert_allclose(nats.lines[0].get_ydata(), [1, 3])
+    np.testing.assert_allclose(calibration.lines[0].get_ydata(), [0.1, 0.3])
