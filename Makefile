@@ -50,9 +50,10 @@ docs: $(VENV)/ready-for-docs
 test-tensorflow test-jax: test-%: $(VENV)/ready-to-test
 	KERAS_BACKEND=$* $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-# What is said of predictions, and what scripts compute; no file of more than 10 CPU seconds.
-QUICK := tests/faults tests/metrics tests/numerics tests/test_kl_schedules.py tests/test_priors.py tests/test_kl.py \
+# What is said of predictions, and what scripts compute; no file of more than 20 CPU seconds.
+QUICK := tests/faults tests/numerics tests/test_kl_schedules.py tests/test_priors.py tests/test_kl.py \
     $(addprefix tests/callbacks/test_,every_steps.py noise_warmup.py predictive_metrics.py) \
+    $(addprefix tests/metrics/test_metrics_,calibration.py classification.py detection.py regression.py selective.py) \
     $(addprefix tests/prediction/test_,calibration.py columns.py conformal.py decisions.py quantiles.py summary.py) \
     $(addprefix tests/scripts/test_,anytime_script.py bandit.py example_figures.py lenet5_figures.py \
         out_of_distribution.py prune_script.py reporting.py result_tables.py selective_risk.py small_data.py)

@@ -51,8 +51,8 @@ NOISE = (
     Fault(
         "the same seed at each call",
         "layers/base.py",
-        "return Noise(self.seed_generator.next)",
-        "return Noise(lambda: self.seed_generator.state.value)",
+        "_backend.of_replica(self.seed_generator.next())",
+        "_backend.of_replica(self.seed_generator.state.value)",
         (contract("Dense-reparameterization-matrix", "check_seeds"),),
     ),
     Fault(
