@@ -464,8 +464,8 @@ KL_WEIGHTS = (
     Fault(
         "all batches of one execution take the first one's factor",
         "callbacks/kl_weight.py",
-        "return float(np.mean([self.schedule(self._epoch, index, self._num_batches) for index in batches]))",
-        "return float(self.schedule(self._epoch, batches[0], self._num_batches))",
+        "return float(np.mean([self._factor_of(each) for each in batches]))",
+        "return float(self._factor_of(batches[0]))",
         in_file("training", "test_the_batches_of_one_execution_share_the_mean_of_their_factors"),
     ),
     Fault(
