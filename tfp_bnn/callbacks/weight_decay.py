@@ -12,8 +12,10 @@ def keep_to_means(model: keras.Model) -> None:
     A standard deviation is the softplus of its variable, a prior's scale the exponential: decay of these variables
     would move any standard deviation towards 0.69, and any scale towards 1.
     """
-    if model.optimizer is not None:
-        _keras.keep_from_weight_decay(model.optimizer, _parameters_of_distributions(model))
+    # A model that was never compiled has no such attribute.
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None:
+        _keras.keep_from_weight_decay(optimizer, _parameters_of_distributions(model))
 
 
 def _parameters_of_distributions(model: keras.Model) -> list[keras.Variable]:
