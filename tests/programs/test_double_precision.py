@@ -112,6 +112,7 @@ def test_the_kl_term_is_as_exact_as_the_weights():
     np.testing.assert_allclose(numpy(layer.losses[0]), kl / 4, rtol=1e-12)
 
 
+@pytest.mark.jax_if_thorough
 @pytest.mark.parametrize("layer", LAYERS)
 def test_one_layer_of_float64_trains_in_a_network_of_float32(layer):
     with double_precision():

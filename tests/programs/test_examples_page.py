@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 import tfp_bnn as bnn
 from benchmarks import readme_regression
@@ -16,6 +17,7 @@ REGRESSION, LENET5, TABLE, OWN_MODEL, ANYTHING, EXPORT, PRUNING = re.findall(
 )
 
 
+@pytest.mark.jax_if_thorough
 def test_the_regression_program_fits_and_is_unsure_outside_the_data():
     names = {}
     keras.utils.set_random_seed(0)

@@ -284,6 +284,7 @@ def model_of(likelihood, num_outputs):
 TRAINED = [(Gumbel(), 2), (Weibull(), 2), (Geometric(), 1), (Exponential(), 1), (Ordinal(), 1)]
 
 
+@pytest.mark.jax_if_thorough
 @pytest.mark.parametrize(("likelihood", "num_outputs"), TRAINED, ids=[type(each).__name__ for each, _ in TRAINED])
 def test_a_model_learns_predicts_and_is_saved_and_loaded(likelihood, num_outputs, tmp_path):
     rng = np.random.default_rng(0)

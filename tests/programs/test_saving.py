@@ -129,6 +129,7 @@ print(keras.backend.backend(), len({id(layer.prior) for layer in bnn.layers.vari
 """
 
 
+@pytest.mark.jax_if_thorough
 def test_a_model_saved_on_one_backend_is_the_same_on_the_other(trained, tmp_path):
     other = "jax" if TENSORFLOW else "tensorflow"
     trained.save(tmp_path / "model.keras")

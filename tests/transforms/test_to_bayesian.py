@@ -197,12 +197,11 @@ def test_a_large_one_without_noise_trains_as_the_keras_model_does(converted):
         pytest.skip("only for large networks")
     histories = []
     for model in (bnn.to_deterministic(converted.bayesian), bnn.to_bayesian(converted.model, posterior=STILL)):
-        switch_dropout_off(model)
+        leave_out_what_is_chaotic(model)
         model.compile(keras.optimizers.Adam(1e-5), "mse", run_eagerly=True)
         histories.append(fit(model, converted, epochs=2))
     of_plain, of_bayesian = histories
-    # Normalizations over a batch of two images magnify rounding, and more so after each step.
-    assert of_bayesian["nll"][0] == pytest.approx(of_plain["loss"][0], rel=0.02)
+    assert of_bayesian["nll"][0] == pytest.approx(of_plain["loss"][0], rel=1e-3)
     assert of_bayesian["nll"][1] < of_bayesian["nll"][0]
     assert of_bayesian["kl"][0] == pytest.approx(converted.losses, rel=1e-3)
 
@@ -218,11 +217,16 @@ def fit(model, converted, epochs):
     return fitted.history
 
 
-def switch_dropout_off(model):
-    """Leaves a model without noise but for that of weights: two models would draw different masks."""
+def leave_out_what_is_chaotic(model):
+    """Leaves a model without noise but for that of weights, and without statistics of a batch of two small images.
+
+    Two models would draw different masks; and normalized by two numbers, rounding becomes a sign.
+    """
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
 
 
 # What cannot be seen in the catalogue.
