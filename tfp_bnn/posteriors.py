@@ -271,12 +271,23 @@ class MeanFieldNormal(Posterior):
         if not isinstance(variables, NormalVariables):
             raise ValueError(f"`variables` must be NormalVariables, as `create` makes. Received: {variables!r}")
         mean = np.broadcast_to(keras.ops.convert_to_numpy(mean), tuple(variables.mean.shape))
-        variables.assign(mean, self._initial_stddevs(mean))
+        variables.assign(mean, self.initial_stddevs(mean, mean.shape))
 
-    def _initial_stddevs(self, mean: np.ndarray) -> Any:
+    def initial_stddevs(self, mean: np.ndarray, shape: Sequence[int]) -> Any:
+        """Returns where the standard deviations start, one for all or one for each mean.
+
+        Args:
+            mean: the means, in any shape.
+            shape: that of the tensor of weights.
+
+        Example:
+
+        >>> MeanFieldNormal(relative_stddev=0.1).initial_stddevs(np.array([1.0, -2.0]), (2,))
+        array([0.1, 0.2])
+        """
         root_mean_square = np.sqrt(np.mean(np.square(mean, dtype="float64")))
         if self.relative_stddev is None or root_mean_square == 0:
-            return self._stddev_of(mean.shape)
+            return self._stddev_of(shape)
         return self.relative_stddev * np.maximum(np.abs(mean), _LEAST_SHARE * root_mean_square)
 
     def _stddev_of(self, shape: Sequence[int]) -> float:

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.support.on_backends import TENSORFLOW
-from tfp_bnn import Predictive, callbacks, layers, likelihoods, models, posteriors, predict, priors, prune
+from tests.support.on_backends import TENSORFLOW, numpy
+from tfp_bnn import Predictive, callbacks, layers, likelihoods, models, posteriors, predict, priors, prune, to_bayesian
 from tfp_bnn.prediction.averages import average_over_draws
 from tfp_bnn.prediction.summary import PredictiveSummary
 from tfp_bnn.transforms.diagnose import diagnose
@@ -103,6 +103,26 @@ def test_untrained():
     assert "posterior_is_prior" in not_checked(diagnosis)
     model.optimizer.iterations.assign(1)
     assert "untrained" not in names(diagnose(model))
+
+
+def test_a_converted_network_that_was_not_trained_since_is_untrained():
+    """Its standard deviations start as shares of the means."""
+    plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2)])
+    model = to_bayesian(plain)
+    model.compile("adam", loss=likelihoods.Categorical())
+    assert "untrained" in names(diagnose(model))
+    for variables in kernels(model):
+        read = variables.read()
+        # As far as one step of training moves both.
+        variables.assign(numpy(read.mean) + 0.01, numpy(read.stddev) * 1.01)
+    assert "untrained" not in names(diagnose(model))
+
+
+def test_standard_deviations_that_start_by_fan_in_and_stay_have_not_moved():
+    model = models.mlp((4,), units=(25,), num_outputs=2, posterior=posteriors.MeanFieldNormal(fan_in_stddev=0.1))
+    model.compile("adam", loss=likelihoods.Categorical())
+    model.optimizer.iterations.assign(500)
+    assert "at 0.02, 0.05:" in found("stddev_not_moved", diagnose(model)).what
 
 
 def test_a_pruned_copy_of_a_trained_network_is_not_untrained():

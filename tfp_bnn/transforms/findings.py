@@ -14,7 +14,7 @@ import numpy as np
 
 from tfp_bnn.layers.base import variational_layers
 from tfp_bnn.likelihoods import Likelihood
-from tfp_bnn.posteriors import Posterior
+from tfp_bnn.posteriors import MeanFieldNormal, Posterior
 from tfp_bnn.prediction.base import BasePredictive
 from tfp_bnn.transforms.random_weights import RandomTensor
 
@@ -160,7 +160,7 @@ def untrained(evidence: Evidence) -> Finding | NotChecked | None:
     return Finding(
         "untrained",
         "error",
-        f"{steps}, and the standard deviations within each tensor of weights are all the same.",
+        f"{steps}, and the standard deviations of the weights are those of a start.",
         "The posterior is where it started: neither means nor doubts come from data.",
         "Train it with model.fit, or load the weights of a trained one with model.load_weights.",
     )
@@ -169,12 +169,21 @@ def untrained(evidence: Evidence) -> Finding | NotChecked | None:
 def _is_untrained(evidence: Evidence) -> bool:
     """Whether there was no step, and nothing in the weights says that there was one elsewhere, before a copy or file.
 
-    Standard deviations start equal, and no training leaves them so.
+    Standard deviations start equal or as shares of the means, and no training leaves them so.
     """
-    stddevs = [tensor.stddev for tensor in evidence.tensors if tensor.stddev is not None and tensor.size > 1]
-    if evidence.num_steps is None and not stddevs:
+    tensors = [tensor for tensor in evidence.tensors if tensor.stddev is not None and tensor.size > 1]
+    if evidence.num_steps is None and not tensors:
         return False
-    return not evidence.num_steps and all(np.ptp(stddev) <= 1e-6 * stddev.max() for stddev in stddevs)
+    return not evidence.num_steps and all(map(_is_at_a_start, tensors))
+
+
+def _is_at_a_start(tensor: RandomTensor) -> bool:
+    if np.ptp(tensor.stddev) <= 1e-6 * tensor.stddev.max():
+        return True
+    recipe = _recipe(tensor)
+    if not isinstance(recipe, MeanFieldNormal) or recipe.relative_stddev is None:
+        return False
+    return np.allclose(tensor.stddev, recipe.initial_stddevs(tensor.mean, tensor.shape), rtol=1e-4)
 
 
 def still_falling(evidence: Evidence) -> Finding | NotChecked | None:
@@ -409,14 +418,21 @@ def _start(evidence: Evidence, tensor: RandomTensor) -> float | None:
     """Returns the standard deviation that a tensor's weights had at the start, or None if nobody knows."""
     if evidence.initial_stddev is not None:
         return evidence.initial_stddev
+    recipe = _recipe(tensor)
+    # Those that started as shares of means did so at means that are gone.
+    if not isinstance(recipe, MeanFieldNormal) or recipe.relative_stddev is not None:
+        return None
+    return recipe.initial_stddevs(tensor.mean, tensor.shape)
+
+
+def _recipe(tensor: RandomTensor) -> Posterior | None:
+    """Returns the recipe of a tensor's posterior, as its layer was made with it."""
     recipe = getattr(tensor.layer, "bias_posterior", None) if tensor.name.endswith("bias") else None
     recipe = recipe or getattr(tensor.layer, "posterior", None)
     # That of weights which can be pruned holds another recipe.
     while isinstance(recipe, Posterior) and isinstance(getattr(recipe, "posterior", None), Posterior):
         recipe = recipe.posterior
-    # Those that started as shares of means did so at means that are gone.
-    relative = getattr(recipe, "relative_stddev", None) is not None
-    return None if relative else getattr(recipe, "initial_stddev", None)
+    return recipe
 
 
 def _shares(tensors: Sequence[RandomTensor], flags: Sequence[np.ndarray | None]) -> dict[str, float]:
