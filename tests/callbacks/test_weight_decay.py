@@ -78,3 +78,18 @@ def test_a_converted_model_decays_as_the_keras_model_does():
     np.testing.assert_allclose(after["kernel_mean"], LEFT * before["kernel_mean"], rtol=1e-5)
     np.testing.assert_array_equal(after["kernel_rho"], before["kernel_rho"])
     np.testing.assert_array_equal(after["bias"], before["bias"])
+
+
+def test_members_of_an_ensemble_keep_what_their_optimizer_keeps():
+    def make_model():
+        return keras.Sequential([keras.Input((3,)), bnn.layers.Dense(2, bias_initializer="ones")])
+
+    model = bnn.models.ensemble(make_model, num_members=1)
+    optimizer = decaying()
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer, "mse", **UNCOMPILED)
+    before = values(model)
+    callback = bnn.callbacks.KLWeight(num_examples=4, beta=0.0)
+    model.fit(np.zeros((4, 3)), np.ones((4, 2)), epochs=3, verbose=0, callbacks=[callback])
+    np.testing.assert_array_equal(values(model)["bias"], before["bias"])
+    np.testing.assert_allclose(values(model)["kernel_mean"], LEFT * before["kernel_mean"], rtol=1e-5)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfp_bnn import _keras
 from tfp_bnn._checks import check_count
 from tfp_bnn.prediction.mixture import HasMembers
 
@@ -96,8 +97,10 @@ class Ensemble(HasMembers, keras.Model):
             loss: the likelihood.
             **kwargs: what else Keras's `compile` takes.
         """
+        given = keras.optimizers.get(optimizer)
         for member in self.members:
-            own = keras.optimizers.deserialize(keras.optimizers.serialize(keras.optimizers.get(optimizer)))
+            own = keras.optimizers.deserialize(keras.optimizers.serialize(given))
+            _keras.copy_names_kept_from_weight_decay(given, own)
             member.compile(own, loss, **copy.deepcopy(kwargs))
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> list[keras.callbacks.History]:
