@@ -129,6 +129,11 @@ def train(args: argparse.Namespace, dataset: bnn.datasets.Dataset) -> tuple[kera
     steps = max(0, args.max_steps - int(model.optimizer.iterations))
     epochs = done + math.ceil(steps / math.ceil(len(x_train) / args.batch_size))
     log.info("training on %d images, validating on %d, for %d steps", len(x_train), len(x_val), steps)
+    log.info(
+        "loss = nll + kl / %d. nll: how far predictions are from the labels, in nats an image. kl: how far all weights "
+        "together are from the prior, in nats; it falls slowly, and on few images it is nearly all of the loss",
+        len(x_train),
+    )
     callbacks = [
         # Before all that write something: it raises where the loss is not a number.
         bnn.callbacks.KLWeight(num_examples=len(x_train), warmup_epochs=args.warmup_epochs),
@@ -209,7 +214,12 @@ def main() -> None:
     for name in ("heldout", "gaussian_noise", "uniform_noise"):
         shares = report[name]
         log.info(
-            "%s: entropy %.3f nats, %.1f %% refused", name, shares["mean_entropy"], 100 * shares["fraction_refused"]
+            "%s: entropy %.3f nats of %.2f at most; %.1f %% refused, as no class has a probability of %g",
+            name,
+            shares["mean_entropy"],
+            math.log(len(dataset.class_names)),
+            100 * shares["fraction_refused"],
+            args.cutoff,
         )
 
 
