@@ -42,6 +42,7 @@ def case(request):
     return positions, y, y_of_rows, statistics, [*pairs, summaries]
 
 
+@pytest.mark.jax_if_thorough
 def test_each_position_is_predicted_as_a_row_of_its_own(case):
     positions, y, y_of_rows, statistics, pairs = case
     for of_positions, of_rows in pairs:

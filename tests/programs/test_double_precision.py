@@ -70,6 +70,7 @@ def test_the_kl_weight_of_the_callback_is_exact_in_float64():
     assert history["loss"][0] == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.jax_if_thorough
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", FAMILIES if TENSORFLOW else ["Categorical", "Normal"])
 def test_likelihoods_train_and_predict_in_float64(name):

@@ -62,6 +62,7 @@ def test_the_divergence_of_a_model_is_the_sum_in_nats_and_can_be_differentiated(
     np.testing.assert_allclose(of_rho, (stddev / 0.25 - 1 / stddev) * slope, rtol=1e-4)
 
 
+@pytest.mark.jax_if_thorough
 def test_the_divergence_is_estimated_where_it_has_no_closed_form():
     prior = bnn.priors.ScaleMixture(1.0, 0.5, 0.5)
     layer = bnn.layers.DenseVariational(3, prior=prior, posterior=bnn.posteriors.MeanFieldNormal(0.3))
