@@ -27,7 +27,12 @@ def run_python(code, **environment):
 
 
 def test_the_import_takes_little_of_what_keras_takes_and_needs_no_library_that_is_slow_to_import():
-    # Keras brings some of them where they are installed; here it finds none, nor would the package.
+    # A fiftieth, and several times that where nothing is compiled to bytecode yet. Others use the machine too.
+    assert any(seconds_of_import_to_those_of_keras() < 0.25 for _ in range(3))
+
+
+def seconds_of_import_to_those_of_keras():
+    # Keras brings some of the slow libraries where they are installed; here it finds none, nor would the package.
     result = run_python(
         "import sys, time;"
         "heavy = ['tensorflow_probability', 'tf_keras', 'seaborn', 'matplotlib', 'mlxtend', 'sklearn', 'pandas',"
@@ -37,8 +42,7 @@ def test_the_import_takes_little_of_what_keras_takes_and_needs_no_library_that_i
         "print((time.process_time() - middle) / (middle - start))"
     )
     assert result.returncode == 0, result.stderr
-    # A fiftieth, and several times that where nothing is compiled to bytecode yet.
-    assert float(result.stdout) < 0.25
+    return float(result.stdout)
 
 
 @on_tensorflow_alone
