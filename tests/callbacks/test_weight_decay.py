@@ -80,6 +80,30 @@ def test_a_converted_model_decays_as_the_keras_model_does():
     np.testing.assert_array_equal(after["bias"], before["bias"])
 
 
+class TwoScales(keras.layers.Layer):
+    """A layer of one's own, in which the name of a weight begins as another's does."""
+
+    def build(self, input_shape):
+        self.w = self.add_weight(name="w", shape=input_shape[1:])
+        self.w_other = self.add_weight(name="w_other", shape=input_shape[1:])
+
+    def call(self, inputs):
+        return inputs * self.w * self.w_other
+
+
+def test_means_of_a_layer_of_ones_own_decay_whatever_their_names():
+    model = keras.Sequential([keras.Input((3,)), bnn.layers.Bayesian(TwoScales())])
+    model.compile(decaying(), "mse", **UNCOMPILED)
+    before = values(model)
+    model.fit(
+        np.zeros((4, 3)), np.zeros((4, 3)), epochs=3, verbose=0, callbacks=[bnn.callbacks.KLWeight(4, beta=0.0)]
+    )
+    assert len(before) == 4
+    for name, value in values(model).items():
+        expected = before[name] if name.endswith("rho") else LEFT * before[name]
+        np.testing.assert_allclose(value, expected, rtol=1e-5, err_msg=name)
+
+
 def test_members_of_an_ensemble_keep_what_their_optimizer_keeps():
     def make_model():
         return keras.Sequential([keras.Input((3,)), bnn.layers.Dense(2, bias_initializer="ones")])

@@ -7,7 +7,7 @@ from tfp_bnn.layers.base import variational_layers
 
 
 def keep_to_means(model: keras.Model) -> None:
-    """Keeps an optimizer's weight decay from what is no weight: standard deviations, and parameters of learned priors.
+    """Keeps an optimizer's weight decay from what is not a weight: standard deviations, and parameters of learned priors.
 
     A standard deviation is the softplus of its variable, a prior's scale the exponential: decay of these variables
     would move any standard deviation towards 0.69, and any scale towards 1.
@@ -21,8 +21,7 @@ def keep_to_means(model: keras.Model) -> None:
 def _parameters_of_distributions(model: keras.Model) -> list[keras.Variable]:
     found = []
     for layer in variational_layers(model):
-        for name, (_, prior) in layer.random_weights.items():
-            of_posterior = [each for each in layer.trainable_variables if each.name.startswith(f"{name}_")]
-            found += [each for each in of_posterior if each.name != f"{name}_mean"]
+        found += layer.variables_of_spreads
+        for _, prior in layer.random_weights.values():
             found += prior.trainable_variables
     return found

@@ -70,6 +70,7 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.random_weights: dict[str, tuple[PosteriorVariables, Prior]] = {}
+        self._names_of_spreads: list[str] = []
         self._configured_kl_weight = kl_weight
         self._kl_weight = _keras.UnsavedVariable(kl_weight or 0.0, "kl_weight", widened(self.variable_dtype))
         self._has_kl_weight = kl_weight is not None
@@ -172,12 +173,19 @@ class VariationalLayer(keras.layers.Layer, abc.ABC):
             variable = self.add_weight(dtype=widened(self.variable_dtype), autocast=False, **kwargs)
             # An attribute, since `tf.train.Checkpoint` looks for variables in attributes.
             setattr(self, variable.name, variable)
+            if variable.name != f"{name}_mean":
+                self._names_of_spreads.append(variable.name)
             return variable
 
         own_prior = prior.of(name, tuple(shape))
         self.random_weights[name] = (posterior.create(add_weight, name, tuple(shape)), own_prior)
         for each in (prior, own_prior):
             each.serve(self)
+
+    @property
+    def variables_of_spreads(self) -> list[keras.Variable]:
+        """The variables of the posteriors that are not means: what says how far weights spread about these."""
+        return [getattr(self, name) for name in self._names_of_spreads]
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Returns the outputs at weights drawn for this call, and adds the KL term."""
