@@ -273,7 +273,7 @@ class MeanFieldNormal(Posterior):
         mean = np.broadcast_to(keras.ops.convert_to_numpy(mean), tuple(variables.mean.shape))
         variables.assign(mean, self.initial_stddevs(mean, mean.shape))
 
-    def initial_stddevs(self, mean: np.ndarray, shape: Sequence[int]) -> Any:
+    def initial_stddevs(self, mean: np.ndarray, shape: Sequence[int]) -> float | np.ndarray:
         """Returns where the standard deviations start, one for all or one for each mean.
 
         Args:

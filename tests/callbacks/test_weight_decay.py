@@ -95,9 +95,7 @@ def test_means_of_a_layer_of_ones_own_decay_whatever_their_names():
     model = keras.Sequential([keras.Input((3,)), bnn.layers.Bayesian(TwoScales())])
     model.compile(decaying(), "mse", **UNCOMPILED)
     before = values(model)
-    model.fit(
-        np.zeros((4, 3)), np.zeros((4, 3)), epochs=3, verbose=0, callbacks=[bnn.callbacks.KLWeight(4, beta=0.0)]
-    )
+    model.fit(np.zeros((4, 3)), np.zeros((4, 3)), epochs=3, verbose=0, callbacks=[bnn.callbacks.KLWeight(4, beta=0.0)])
     assert len(before) == 4
     for name, value in values(model).items():
         expected = before[name] if name.endswith("rho") else LEFT * before[name]

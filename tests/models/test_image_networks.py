@@ -124,6 +124,7 @@ def test_a_saved_network_predicts_the_same(tmp_path):
     ("make_model", "message"),
     [
         (lambda: bnn.models.small_cnn((28, 28)), r"\(height, width, channels\). Received: input_shape=\(28, 28\)"),
+        (lambda: bnn.models.small_cnn(28), r"\(height, width, channels\). Received: input_shape=28"),
         (lambda: bnn.models.small_cnn(filters=()), r"`filters` must be .* at least one. Received: \(\)"),
         (lambda: bnn.models.small_cnn(filters=32), "`filters` must be .* at least one. Received: 32"),
         (lambda: bnn.models.small_cnn(filters=(8, 0)), "`filters` must be a positive integer. Received: filters=0"),

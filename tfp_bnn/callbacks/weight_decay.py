@@ -7,7 +7,7 @@ from tfp_bnn.layers.base import variational_layers
 
 
 def keep_to_means(model: keras.Model) -> None:
-    """Keeps an optimizer's weight decay from what is not a weight: standard deviations, and parameters of learned priors.
+    """Keeps weight decay from what is not a weight: standard deviations, and parameters of learned priors.
 
     A standard deviation is the softplus of its variable, a prior's scale the exponential: decay of these variables
     would move any standard deviation towards 0.69, and any scale towards 1.

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from tfp_bnn import layers, posteriors, priors
+from tfp_bnn._checks import check_image_shape
 from tfp_bnn.estimators import Estimator
 
 
@@ -48,12 +49,10 @@ def lenet5(
     Source: LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section II.B; with the
     filters, padding and ReLU of TFP's Bayesian example.
     """
-    if len(input_shape) != 3:
-        raise ValueError(f"`input_shape` must be (height, width, channels). Received: input_shape={input_shape}")
     bayesian = {"estimator": estimator, "prior": priors.Normal() if prior is None else prior, "posterior": posterior}
     return keras.Sequential(
         [
-            keras.Input(tuple(input_shape)),
+            keras.Input(check_image_shape(input_shape)),
             layers.Conv2D(6, 5, padding="same", activation=activation, **bayesian),
             keras.layers.MaxPooling2D(2, padding="same"),
             layers.Conv2D(16, 5, padding="same", activation=activation, **bayesian),

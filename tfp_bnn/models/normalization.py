@@ -12,8 +12,8 @@ def group_normalization(filters: int) -> keras.layers.GroupNormalization:
 
     It works on each image alone, and does the same in training and in prediction. `BatchNormalization` does neither:
 
-    - its outputs for an image depend on the others of the batch, so the likelihood is no product over images and the
-      objective no bound of the evidence;
+    - its outputs for an image depend on the others of the batch, so the likelihood is not a product over images, and
+      the objective not a bound of the evidence;
     - in training the statistics of a batch take out what one draw of the weights shifts and scales in a channel; in
       prediction, running averages over many draws do not, and each draw is normalized by another one's statistics;
     - those averages hold the variance of the noise, which is gone at the mean weights of `to_deterministic`.

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from tfp_bnn import layers, posteriors, priors
+from tfp_bnn._checks import check_image_shape
 from tfp_bnn.estimators import Estimator
 from tfp_bnn.models.normalization import group_normalization
 
@@ -55,8 +56,6 @@ def resnet20(
     Source: He et al. 2016, "Deep Residual Learning for Image Recognition", section 4.2, with shortcuts of option B; Wu
     and He 2018, "Group Normalization".
     """
-    if len(input_shape) != 3:
-        raise ValueError(f"`input_shape` must be (height, width, channels). Received: input_shape={input_shape}")
     bayesian = {"estimator": estimator, "prior": priors.Normal() if prior is None else prior, "posterior": posterior}
     activate = keras.layers.Activation
 
@@ -72,7 +71,7 @@ def resnet20(
         shortcut = inputs if is_alike else normalized(inputs, filters, 1, strides)
         return activate(activation)(keras.layers.Add()([shortcut, residual]))
 
-    inputs = keras.Input(tuple(input_shape))
+    inputs = keras.Input(check_image_shape(input_shape))
     outputs = activate(activation)(normalized(inputs, _FILTERS[0], 3))
     for filters in _FILTERS:
         for _ in range(_BLOCKS):

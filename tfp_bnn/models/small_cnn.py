@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from tfp_bnn import layers, posteriors, priors
-from tfp_bnn._checks import check_count
+from tfp_bnn._checks import check_count, check_image_shape
 from tfp_bnn.estimators import Estimator
 from tfp_bnn.models.normalization import group_normalization
 
@@ -53,8 +53,6 @@ def small_cnn(
     Source: Springenberg et al. 2015, "Striving for Simplicity: The All Convolutional Net" (strides instead of pooling);
     Wu and He 2018, "Group Normalization".
     """
-    if len(input_shape) != 3:
-        raise ValueError(f"`input_shape` must be (height, width, channels). Received: input_shape={input_shape}")
     if not isinstance(filters, Sequence) or not filters:
         raise ValueError(f"`filters` must be the filters of the convolutions, at least one. Received: {filters!r}")
     filters = [check_count("filters", each) for each in filters]
@@ -67,7 +65,7 @@ def small_cnn(
         hidden += [convolution, group_normalization(each), keras.layers.Activation(activation)]
     return keras.Sequential(
         [
-            keras.Input(tuple(input_shape)),
+            keras.Input(check_image_shape(input_shape)),
             *hidden,
             keras.layers.Flatten(),
             layers.Dense(num_classes, **bayesian),
