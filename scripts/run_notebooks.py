@@ -1,6 +1,7 @@
 """Runs the notebooks from top to bottom and writes into them what they show.
 
-Without names it runs all of `notebooks/`. It needs nbformat: `pip install --editable ".[test]"`.
+Without names it runs all of `notebooks/`. It needs Jupyter's nbclient and ipykernel, which `pip install --editable
+".[test]"` brings.
 """
 
 import argparse
@@ -29,7 +30,7 @@ def main() -> None:
             raise ScriptError(f"There must be a notebook at the path. Received: {path}")
     for path in args.notebooks or sorted(FOLDER.glob("*.ipynb")):
         notebook, started = notebooks.read(path), time.perf_counter()
-        notebooks.run(notebook, quick=args.quick)
+        notebooks.run(notebooks.quick(notebook) if args.quick else notebook, path.parent)
         if not args.quick:
             notebooks.write(notebook, path)
         log.info("%s: %.0f seconds", path.name, time.perf_counter() - started)

@@ -5,6 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from scripts.common import notebooks
@@ -18,15 +19,11 @@ of_each = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 MAX_BYTES = 700_000
 
 
-def code_cells(notebook):
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
 def kinds_of_outputs(notebook):
     """Returns, for each code cell, what it prints or shows: its kinds of outputs, pictures apart from words."""
     return [
         [(output.output_type, "image/png" in output.get("data", {})) for output in cell.outputs]
-        for cell in code_cells(notebook)
+        for cell in notebooks.code_cells(notebook)
     ]
 
 
@@ -35,18 +32,17 @@ def test_they_are_a_series():
 
 
 @of_each
-def test_it_runs_and_shows_what_it_showed(path, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    notebook = notebooks.read(path)
+def test_it_runs_and_shows_what_it_showed(path, tmp_path):
+    notebook = notebooks.quick(notebooks.read(path))
     shown = kinds_of_outputs(notebook)
-    notebooks.run(notebook, quick=True)
+    notebooks.run(notebook, tmp_path)
     assert kinds_of_outputs(notebook) == shown
     assert list(tmp_path.iterdir()) == []
 
 
 @of_each
 def test_its_outputs_are_those_of_one_run(path):
-    cells = code_cells(notebooks.read(path))
+    cells = notebooks.code_cells(notebooks.read(path))
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert path.stat().st_size < MAX_BYTES
 
@@ -71,7 +67,7 @@ def test_what_it_links_to_is_there(path):
 
 
 def test_all_begin_alike():
-    assert len({code_cells(notebooks.read(path))[0].source for path in PATHS}) == 1
+    assert len({notebooks.code_cells(notebooks.read(path))[0].source for path in PATHS}) == 1
 
 
 class TestTheFirstCell:
@@ -93,7 +89,7 @@ class TestTheFirstCell:
         return asked
 
     def run(self):
-        exec(code_cells(notebooks.read(PATHS[0]))[0].source, {})
+        exec(notebooks.code_cells(notebooks.read(PATHS[0]))[0].source, {})
 
     def test_does_nothing_where_the_package_is(self, folder, installed, monkeypatch):
         monkeypatch.undo()
@@ -121,6 +117,6 @@ class TestTheFirstCell:
 
 
 def test_a_tag_that_its_cell_does_not_know_is_an_error():
-    cell = notebooks.v4.new_code_cell("epochs=3", metadata={"tags": ["quick:steps=1"]})
+    cell = nbformat.v4.new_code_cell("epochs=3", metadata={"tags": ["quick:steps=1"]})
     with pytest.raises(ValueError, match=r"must set steps to a number, as its tag says\. Received:"):
         notebooks.quick_source(cell)
